@@ -1,0 +1,57 @@
+# make quickstart   the whole pipeline on embedded defaults, ending in dist/deepdialogue
+# make test         everything that is promised, in environments made here
+# make check        format, lint, strict types, floors
+#
+# Python 3.11, make and a C toolchain are all a machine needs. A machine that wants another build of
+# PyTorch says so: make test TORCH='torch==2.13.0'.
+PYTHON ?= python3.11
+TORCH ?= torch==2.13.0
+PIP = -m pip install --quiet --disable-pip-version-check
+LIGHT = .venv
+TEST = .venvs/test
+COMPAT = .venvs/datasets-3.6 .venvs/datasets-4.8
+
+.PHONY: help quickstart test check format clean
+help:
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile | head -3
+
+quickstart: $(LIGHT)/.installed
+	$(LIGHT)/bin/deepdialogue build quickstart --site rehearsal --run runs/quickstart --out dist/deepdialogue
+
+test: $(LIGHT)/.installed $(TEST)/.installed $(COMPAT:%=%/.installed)
+	$(TEST)/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
+
+check: $(TEST)/.installed
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/mypy
+	$(TEST)/bin/lint-imports
+
+format: $(TEST)/.installed
+	$(TEST)/bin/ruff format .
+	$(TEST)/bin/ruff check --fix-only .
+
+clean:
+	rm -rf $(LIGHT) .venvs dist runs
+
+$(LIGHT)/.installed: pyproject.toml
+	@echo "installing the light environment into $(LIGHT) (no PyTorch)"
+	@$(PYTHON) -m venv $(LIGHT)
+	@$(LIGHT)/bin/python $(PIP) --editable '.[rehearsal]'
+	@touch $@
+
+$(TEST)/.installed: pyproject.toml
+	@echo "installing the test environment into $(TEST) (with PyTorch)"
+	@$(PYTHON) -m venv $(TEST)
+	@$(TEST)/bin/python $(PIP) '$(TORCH)'
+	@$(TEST)/bin/python $(PIP) --editable '.[rehearsal,transformers,torchcodec,check,test]'
+	@touch $@
+
+# One environment for each `datasets` that readers still have; the newest is in the two above.
+.venvs/datasets-3.6/.installed: PINS = 'datasets[audio]==3.6.0'
+.venvs/datasets-4.8/.installed: PINS = 'datasets==4.8.5' soundfile
+.venvs/datasets-%/.installed: pyproject.toml
+	@echo "installing datasets $* into .venvs/datasets-$*"
+	@$(PYTHON) -m venv .venvs/datasets-$*
+	@.venvs/datasets-$*/bin/python $(PIP) $(PINS)
+	@touch $@

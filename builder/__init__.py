@@ -1,0 +1,1 @@
+"""DeepDialogue: makes, judges, speaks and packages emotionally rich dialogues. Start at `pipeline`."""

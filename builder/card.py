@@ -1,0 +1,169 @@
+"""The card: what the dataset holds, in figures counted from its own rows.
+
+Law of the file: no figure is written by hand; what was not measured is not on the card.
+"""
+
+from collections import Counter
+from typing import Any
+
+from huggingface_hub import DatasetCard, DatasetCardData
+
+import deepdialogue
+from builder.config import TEXT_ONLY, resources
+from builder.core.row import Row
+from builder.core.statistics import Census
+from builder.core.verdict import decide
+from builder.dataset import Shard
+from builder.run import Run
+
+_TASKS = ["text-generation", "text-to-speech", "automatic-speech-recognition", "audio-classification"]
+_SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+class Figures:
+    """Counts the rows as they are written.
+
+    Args:
+        run: whose rows they are.
+    """
+
+    def __init__(self, run: Run) -> None:
+        ravdess = {name: emotion.ravdess for name, emotion in run.study.vocabulary.emotions.items()}
+        self.census = Census(ravdess)
+        self.rehearsal = False
+        self.hours: Counter[str] = Counter()
+        """By config."""
+        self.rows: Counter[tuple[str, str]] = Counter()
+        """By config and split."""
+        self.engines: dict[str, set[str]] = {}
+        self.voices: dict[str, Counter[str]] = {}
+        """Turns by voice, by config."""
+        self.checkpoints: Counter[str] = Counter()
+        """Dialogues by checkpoint; a dialogue of one checkpoint counts once."""
+
+    def add(self, config: str, row: Row) -> None:
+        """Counts one row of one config."""
+        self.rows[config, row["split"]] += 1
+        self.rehearsal |= row["rehearsal"]
+        if config == TEXT_ONLY:
+            turns = row["turns"]
+            emotions = tuple(turn["emotion"] for turn in turns)
+            self.census.add(row["domain"], row["pairing"], emotions, (turn["text"] for turn in turns))
+            self.checkpoints.update({row["first_checkpoint"], row["second_checkpoint"]})
+            return
+        self.hours[config] += row["duration"] / 3600
+        self.engines.setdefault(config, set()).add(row["engine"])
+        self.voices.setdefault(config, Counter()).update(
+            row["first_voice"] if turn["speaker"] == "LLM1" else row["second_voice"] for turn in row["turns"]
+        )
+
+
+def retention(run: Run) -> dict[str, Any]:
+    """What became of every dialogue: planned, held, accepted, undecided, rejected, by criterion and by pairing."""
+    outcomes: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    pairings: dict[str, Counter[str]] = {name: Counter() for name in run.study.vocabulary.pairings}
+    for scenario_id in run.scenarios.ids():
+        pairings[scenario_id.partition("/")[0]]["planned"] += 1
+    for id in run.dialogues.ids():
+        pairing = pairings[id.partition("/")[0]]
+        pairing["held"] += 1
+        if not run.study.judges:
+            outcome = "accepted"
+        elif id not in run.reviews:
+            outcome = "not judged"
+        else:
+            decision = decide(run.reviews[id], run.study.acceptance)
+            outcome = decision.outcome
+            reasons.update(f"{outcome}: {reason}" for reason in decision.reasons)
+        outcomes[outcome] += 1
+        pairing[outcome] += 1
+    return {
+        "planned": len(run.scenarios),
+        "held": len(run.dialogues),
+        "outcomes": outcomes,
+        "reasons": reasons,
+        "pairings": {name: counts for name, counts in pairings.items() if counts},
+    }
+
+
+def render(run: Run, figures: Figures, shards: list[Shard]) -> str:
+    """The whole card, with the YAML that makes `load_dataset` find the configs, splits and features.
+
+    Args:
+        run: whose dataset it is.
+        figures: counted while the rows were written.
+        shards: as they were written.
+    """
+    study, vocabulary = run.study, run.study.vocabulary
+    configs = list(dict.fromkeys(shard.config for shard in shards))
+    ordered = [config for config in configs if config != TEXT_ONLY] + [TEXT_ONLY]
+    data = DatasetCardData(
+        license=study.licence,
+        language=study.language,
+        pretty_name=study.title,
+        task_categories=_TASKS,
+        tags=["spoken-dialogue", "emotion", "synthetic", *(["rehearsal"] if figures.rehearsal else [])],
+        annotations_creators=["machine-generated"],
+        language_creators=["machine-generated"],
+        size_categories=[next((name for most, name in _SIZES if figures.census.dialogues < most), "n>1M")],
+        configs=[_config(config, shards, default=config == ordered[0]) for config in ordered],
+        dataset_info=[_info(run, config, shards) for config in ordered],
+    )
+    card = DatasetCard.from_template(
+        data,
+        template_path=str(resources("card") / "README.md.jinja"),
+        study=study,
+        figures=figures,
+        census=figures.census,
+        retention=retention(run),
+        configs=ordered,
+        splits=deepdialogue.SPLITS,
+        emotions=vocabulary.emotions,
+        models=vocabulary.models,
+        thresholds=study.acceptance.thresholds,
+    )
+    return str(card)
+
+
+def _config(config: str, shards: list[Shard], *, default: bool) -> dict[str, Any]:
+    held = {shard.split for shard in shards if shard.config == config}
+    splits = [split for split in deepdialogue.SPLITS if split in held]
+    files = [{"split": split, "path": f"{config}/{split}/*.parquet"} for split in splits]
+    return {"config_name": config, "data_files": files, **({"default": True} if default else {})}
+
+
+def _info(run: Run, config: str, shards: list[Shard]) -> dict[str, Any]:
+    sizes: Counter[str] = Counter()
+    rows: Counter[str] = Counter()
+    for shard in shards:
+        if shard.config == config:
+            sizes[shard.split] += shard.num_bytes
+            rows[shard.split] += shard.rows
+    splits = [
+        {"name": split, "num_bytes": sizes[split], "num_examples": rows[split]}
+        for split in deepdialogue.SPLITS
+        if split in rows
+    ]
+    size = sizes.total()
+    return {
+        "config_name": config,
+        "features": deepdialogue.card_features(*contract_of(run, config)),
+        "splits": splits,
+        "download_size": size,
+        "dataset_size": size,
+    }
+
+
+def contract_of(run: Run, config: str) -> tuple[str, deepdialogue.Labels, int]:
+    """What fixes the columns of one config: what `deepdialogue.features` and its siblings take."""
+    vocabulary = run.study.vocabulary
+    labels = deepdialogue.Labels(
+        domains=tuple(vocabulary.domains),
+        pairings=tuple(vocabulary.pairings),
+        models=tuple(vocabulary.models),
+        emotions=tuple(vocabulary.emotions),
+    )
+    recordings = run.recordings.get(config)
+    rate = next((recording.sampling_rate_hz for recording in recordings or ()), 24_000)
+    return config, labels, rate

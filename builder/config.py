@@ -1,0 +1,186 @@
+"""The two configuration files: the study says what is made and bears identity, the site says where and never does.
+
+Moving a study to another site cannot change what it asks for; a run is pinned to its study and to nothing else.
+Law of the file: what it returns is checked through and through; what it refuses is named by file, key and value.
+"""
+
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+
+from builder.core.chat import Script
+from builder.core.scenario import Plan, Splits, scenarios
+from builder.core.speech import Sex, Voice
+from builder.core.verdict import Acceptance
+from builder.core.vocabulary import Vocabulary
+from builder.errors import ConfigError, nearest
+from builder.records import Record, convert
+
+_SECRET_KEY = re.compile(r"(?<![a-z])(api_?key|token|password|secret|authorization)$", re.IGNORECASE)
+_SECRET = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|Bearer\s+\S{8,})")
+CONFIG_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+TEXT_ONLY = "text-only"
+"""The dataset config without audio, which every study has."""
+
+Table = dict[str, Any]
+"""The settings of one plug-in, which the plug-in's own record checks."""
+
+
+class Speech(Record):
+    """How one dataset config is spoken."""
+
+    voices: dict[str, Sex]
+    """At least two, by name; every dialogue draws two different ones."""
+    sampling_rate_hz: Annotated[int, msgspec.Meta(ge=8000, le=192000)] = 24000
+    attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
+    """How often a clip is made, each time with a new seed, before its recording is a failure."""
+    checks: dict[str, Table] = {}
+
+    def __post_init__(self) -> None:
+        if len(self.voices) < 2:
+            raise ValueError(f"voices are {list(self.voices)}: two speakers need at least two")
+
+    def cast(self) -> tuple[Voice, ...]:
+        """The voices, sorted by name."""
+        return tuple(Voice(name=name, sex=sex) for name, sex in sorted(self.voices.items()))
+
+
+class Study(Record):
+    """What is made."""
+
+    name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+([-_][a-z0-9]+)*$")]
+    title: str
+    """What the card is headed with."""
+    seed: int
+    licence: str
+    """The dataset's licence as the Hub names it, such as `cc-by-nc-4.0`."""
+    vocabulary: Vocabulary
+    language: str = "en"
+    plan: Plan | None = None
+    """None for dialogues that already exist and are only ingested."""
+    script: Script | None = None
+    judges: dict[str, Table] = {}
+    acceptance: Acceptance = Acceptance()
+    speech: dict[str, Speech] = {}
+    """By dataset config."""
+    splits: Splits = Splits()
+
+    def __post_init__(self) -> None:
+        for config in self.speech:
+            if config == TEXT_ONLY or not CONFIG_NAME.fullmatch(config):
+                raise ValueError(
+                    f"speech.{config}: a config is named like 'xtts', and {TEXT_ONLY!r} has no speech"
+                )
+        if self.plan is not None:
+            next(scenarios(self.plan, self.vocabulary, self.seed))
+
+
+class Site(Record):
+    """Where it is made. The tables are by name, and `*` stands for every name that has no table of its own."""
+
+    name: str
+    models: dict[str, Table] = {}
+    """Where each model is served: `backend` and its settings."""
+    speech: dict[str, Table] = {}
+    """What speaks each dataset config: `engine` and its settings."""
+
+
+def resources(kind: str) -> Path:
+    """The folder of what is shipped with the project: `configs` or `card`, in a checkout or an installed package."""
+    here = Path(__file__).parent
+    return next(folder for folder in (here / kind, here.parent / kind) if folder.is_dir())
+
+
+def load_study(reference: str) -> Study:
+    """Reads a study.
+
+    Args:
+        reference: a TOML file, or the name of a study that is shipped, such as `quickstart`.
+
+    Raises:
+        ConfigError: names the file, the key, the value and the repair.
+    """
+    path = _find(reference, resources("configs"), "study")
+    return convert(_read(path), Study, str(path))
+
+
+def load_site(reference: str) -> Site:
+    """Reads a site.
+
+    Args:
+        reference: a TOML file, or the name of a site that is shipped, such as `rehearsal`.
+
+    Raises:
+        ConfigError: names the file, the key, the value and the repair; a secret in the file is refused.
+    """
+    path = _find(reference, resources("configs") / "sites", "site")
+    table = _read(path)
+    _refuse_secrets(table, str(path))
+    return convert({"name": path.stem, **table}, Site, str(path))
+
+
+def _find(reference: str, shipped: Path, what: str) -> Path:
+    path = Path(reference)
+    if path.suffix == ".toml":
+        if path.is_file():
+            return path
+        raise ConfigError(f"{reference}: there is no such {what} file")
+    known = sorted(file.stem for file in shipped.glob("*.toml"))
+    if reference not in known:
+        raise ConfigError(
+            f"no {what} is called {reference!r}: {nearest(reference, known)}, or name a .toml file"
+        )
+    return shipped / f"{reference}.toml"
+
+
+def _read(path: Path) -> Table:
+    try:
+        table = tomllib.loads(path.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path}: not TOML: {error}") from None
+    except OSError as error:
+        raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    return {key: _inlined(value, path, key) for key, value in table.items()}
+
+
+def _inlined(value: Any, path: Path, key: str) -> Any:
+    """Puts the text (or, of a TOML file, the table) in place of every `{ file = "..." }`."""
+    if isinstance(value, list):
+        return [_inlined(part, path, f"{key}[{position}]") for position, part in enumerate(value)]
+    if not isinstance(value, dict):
+        return value
+    if set(value) != {"file"}:
+        return {name: _inlined(part, path, f"{key}.{name}") for name, part in value.items()}
+    file = path.parent / str(value["file"])
+    if not file.is_file():
+        raise ConfigError(
+            f"{path}: key {key!r} names the file {value['file']!r}, which is not in {path.parent}"
+        )
+    return _read(file) if file.suffix == ".toml" else file.read_text(encoding="utf-8")
+
+
+def _refuse_secrets(table: Table, where: str) -> None:
+    for key, value in _strings(table, ""):
+        if _SECRET.search(value) or (_SECRET_KEY.search(key) and value):
+            raise ConfigError(
+                f"{where}: key {key!r} holds a secret: put it into an environment variable and name that one: "
+                f'token_env = "HF_TOKEN"'
+            )
+        if "://" in value and urlsplit(value).password is not None:
+            raise ConfigError(f"{where}: key {key!r} holds a password: take it out of the address")
+
+
+def _strings(value: Any, key: str) -> Iterator[tuple[str, str]]:
+    if isinstance(value, dict):
+        for name, part in value.items():
+            yield from _strings(part, f"{key}.{name}" if key else name)
+    elif isinstance(value, list):
+        for position, part in enumerate(value):
+            yield from _strings(part, f"{key}[{position}]")
+    elif isinstance(value, str):
+        yield key, value

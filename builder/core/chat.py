@@ -1,0 +1,150 @@
+"""A conversation as a generator: it yields what it needs (a prompt) and what it has (a finished turn).
+
+    Prompt      -> send the Completion back
+    Turn        -> journal it; send nothing
+    return      -> the Dialogue
+
+Law of the file: no clock, no socket, no model. Whoever drives it decides where the completions come from; a list of
+strings will do. Each speaker's prompts only ever grow: the last one is a prefix of the next, the instruction to express
+an emotion comes at the very end, and so a server's prefix cache holds everything said before.
+"""
+
+from collections.abc import Generator
+from typing import Annotated
+
+import msgspec
+
+from builder.core.dialogue import SPEAKERS, Dialogue, Turn
+from builder.core.draw import seed_of
+from builder.core.prompt import Completion, Decoding, Message, Prompt, check_template, fill
+from builder.core.reply import breach, clean
+from builder.core.scenario import Scenario
+from builder.core.vocabulary import Domain
+from builder.errors import ReplyError
+from builder.records import Record
+
+
+class Script(Record):
+    """How the two speakers are asked to speak."""
+
+    system: str
+    """The head of every prompt. Placeholders: `{domain}`, `{topics}`, `{word_limit}`."""
+    opening: str
+    """The instruction for the first turn. Placeholder: `{emotion}`."""
+    reply: str
+    """The instruction for every other turn, put after the partner's words. Placeholder: `{emotion}`."""
+    decoding: Decoding = Decoding()
+    word_limit: Annotated[int, msgspec.Meta(ge=1)] = 25
+    """What the speakers are told. The paper's limit is 25 and was not enforced."""
+    max_words: Annotated[int, msgspec.Meta(ge=1)] = 50
+    """A reply with more words is asked again."""
+    attempts: Annotated[int, msgspec.Meta(ge=1)] = 4
+    """How often a turn is asked for, each time with a new seed, before the dialogue is a failure."""
+
+    def __post_init__(self) -> None:
+        for name, placeholders in {
+            "system": ("domain", "topics", "word_limit"),
+            "opening": ("emotion",),
+            "reply": ("emotion",),
+        }.items():
+            try:
+                check_template(getattr(self, name), placeholders)
+            except ValueError as error:
+                raise ValueError(f"prompt {name!r}: {error}") from None
+
+
+class Actor(Record):
+    """A model in one of the two roles."""
+
+    model: str
+    checkpoint: str
+    rehearsal: bool
+    system_role: bool = True
+
+
+def conversation(
+    scenario: Scenario,
+    domain: Domain,
+    script: Script,
+    cast: tuple[Actor, Actor],
+    seed: int,
+    turns: tuple[Turn, ...] = (),
+) -> Generator[Prompt | Turn, Completion | None, Dialogue]:
+    """Holds one dialogue.
+
+    Args:
+        scenario: what to hold.
+        domain: its domain.
+        script: what the speakers are told.
+        cast: who speaks as LLM1 and as LLM2.
+        seed: the study's.
+        turns: the turns already finished, when a dialogue goes on after an interruption.
+
+    Yields:
+        A `Prompt`, to be answered with a `Completion`; or a finished `Turn`.
+
+    Raises:
+        ReplyError: a turn broke the rules in every attempt.
+    """
+    for position in range(len(turns), len(scenario.emotions)):
+        actor = cast[position % 2]
+        messages = _messages(scenario, domain, script, turns, actor.system_role)
+        breaches: list[str] = []
+        while True:
+            attempt_seed = seed_of(seed, "reply", scenario.id, str(position), str(len(breaches)))
+            completion = yield Prompt(
+                model=actor.model, messages=messages, decoding=script.decoding, seed=attempt_seed
+            )
+            assert completion is not None, "a prompt is answered with a completion"  # noqa: S101
+            fault = breach(completion.text, completion.finish_reason, script.max_words)
+            if fault is None:
+                break
+            breaches.append(fault)
+            if len(breaches) == script.attempts:
+                raise ReplyError(
+                    f"turn {position + 1} of {len(scenario.emotions)}, {actor.model}: {', '.join(breaches)}"
+                )
+        turn = Turn(
+            speaker=SPEAKERS[position % 2], text=clean(completion.text), emotion=scenario.emotions[position]
+        )
+        turns += (turn,)
+        yield turn
+    return Dialogue(
+        id=scenario.id,
+        domain=scenario.domain,
+        pairing=scenario.pairing,
+        first_checkpoint=cast[0].checkpoint,
+        second_checkpoint=cast[1].checkpoint,
+        rehearsal=cast[0].rehearsal or cast[1].rehearsal,
+        turns=turns,
+    )
+
+
+def _messages(
+    scenario: Scenario,
+    domain: Domain,
+    script: Script,
+    turns: tuple[Turn, ...],
+    system_role: bool,  # noqa: FBT001
+) -> tuple[Message, ...]:
+    """The chat as the next speaker sees it: own turns are the assistant's, the partner's the user's."""
+    system = fill(
+        script.system,
+        {
+            "domain": scenario.domain.replace("_", " "),
+            "topics": domain.topics,
+            "word_limit": str(script.word_limit),
+        },
+    ).strip()
+    messages = [Message(role="system", content=system)] if system_role else []
+    own = len(turns) % 2
+    for position in range(own, len(turns) + 1, 2):
+        template = script.reply if position else script.opening
+        ask = fill(template, {"emotion": scenario.emotions[position]}).strip()
+        parts = [turns[position - 1].text, ask] if position else [ask]
+        if not messages:
+            parts.insert(0, system)
+        messages.append(Message(role="user", content="\n\n".join(parts)))
+        if position < len(turns):
+            messages.append(Message(role="assistant", content=turns[position].text))
+    return tuple(messages)

@@ -1,0 +1,66 @@
+"""Turns and the dialogues they make.
+
+Law of the file: a dialogue that exists alternates its two speakers and matches its own id.
+"""
+
+import hashlib
+import re
+import unicodedata
+from typing import Literal
+
+from builder.core.scenario import parse_id
+from builder.records import Record
+
+Speaker = Literal["LLM1", "LLM2"]
+SPEAKERS: tuple[Speaker, Speaker] = ("LLM1", "LLM2")
+"""The published names: LLM1 speaks the odd turns, LLM2 the even ones."""
+
+_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
+
+
+class Turn(Record):
+    """What one speaker says at once."""
+
+    speaker: Speaker
+    text: str
+    emotion: str
+
+
+class Dialogue(Record):
+    """A finished dialogue."""
+
+    id: str
+    domain: str
+    pairing: str
+    first_checkpoint: str
+    """What spoke as LLM1: `ORG/NAME` or `ORG/NAME@REVISION`, or the stand-in that did."""
+    second_checkpoint: str
+    rehearsal: bool
+    """Whether a stand-in wrote the text: same schema, not training data."""
+    turns: tuple[Turn, ...]
+    timestamp: str | None = None
+    """When a published dialogue says it was made, as it says it."""
+
+    def __post_init__(self) -> None:
+        name = parse_id(self.id)
+        if (name.pairing, name.domain, name.num_turns) != (self.pairing, self.domain, len(self.turns)):
+            raise ValueError(f"id {self.id!r} contradicts its own pairing, domain or number of turns")
+        for position, turn in enumerate(self.turns):
+            if turn.speaker != SPEAKERS[position % 2]:
+                raise ValueError(
+                    f"turn {position + 1} of {self.id!r} is spoken by {turn.speaker}, out of order"
+                )
+
+
+def words(text: str) -> list[str]:
+    """The words of a text, folded: lower case, one kind of apostrophe, no other punctuation."""
+    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
+
+
+def fingerprint(dialogue: Dialogue) -> str:
+    """32 hexadecimal digits that two dialogues share when they say the same words, turn by turn.
+
+    Case, punctuation and white space are folded; ids, emotions and models do not count.
+    """
+    text = "\n".join(" ".join(words(turn.text)) for turn in dialogue.turns)
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()

@@ -1,0 +1,75 @@
+"""What goes to a language model and what comes back; and templates, filled in one pass.
+
+Law of the file: text that was filled in is never looked at again, so a reply that contains `{emotion}` stays a reply.
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from builder.errors import nearest
+from builder.records import Record
+
+_PLACEHOLDER = re.compile(r"\{(\w+)\}")
+
+Role = Literal["system", "user", "assistant"]
+
+
+class Message(Record):
+    """One message of a chat."""
+
+    role: Role
+    content: str
+
+
+class Decoding(Record):
+    """How a model samples."""
+
+    temperature: float = 0.7
+    """0 is greedy. The paper does not say; 0.7 is our choice."""
+    top_p: float = 0.95
+    """The nucleus, in (0, 1]."""
+    max_tokens: int = 128
+    """The most tokens of one completion; small, because servers reserve memory for all of them."""
+
+
+class Prompt(Record):
+    """One request to a model."""
+
+    model: str
+    """The model's name in the vocabulary."""
+    messages: tuple[Message, ...]
+    decoding: Decoding
+    seed: int
+    """In 0..2**31 - 1."""
+    schema: dict[str, Any] | None = None
+    """A JSON schema the completion should follow, where the server can hold it to one."""
+
+
+class Completion(Record):
+    """What a model answered."""
+
+    text: str
+    finish_reason: Literal["stop", "length"]
+    """`length`: cut off at `max_tokens`."""
+    prompt_tokens: int
+    completion_tokens: int
+
+
+def check_template(template: str, placeholders: tuple[str, ...]) -> None:
+    """Makes sure a template has every placeholder it needs and no other.
+
+    Raises:
+        ValueError: names the missing or unknown placeholder.
+    """
+    found = set(_PLACEHOLDER.findall(template))
+    for name in placeholders:
+        if name not in found:
+            raise ValueError(f"the placeholder {{{name}}} is missing")
+    for name in sorted(found - set(placeholders)):
+        raise ValueError(f"the placeholder {{{name}}} is unknown: {nearest(name, placeholders)}")
+
+
+def fill(template: str, values: Mapping[str, str]) -> str:
+    """Replaces every `{name}` by its value, in one pass."""
+    return _PLACEHOLDER.sub(lambda match: values[match[1]], template)

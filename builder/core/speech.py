@@ -1,0 +1,201 @@
+"""Speech: who speaks, what was recorded, and how turns join into a dialogue and come apart again.
+
+The pause rule is read off the published recordings (204 of 204 turns): digital silence of 0.2 s after a turn that ends in
+a question mark, 0.3 s after any other, 0.5 s after the last; turns never overlap. The published silences keep the rule
+to within 4 ms (4,798 samples for 4,800), so the exact count stands beside every clip.
+Law of the file: samples are 16-bit integers, mono, and are never changed, only laid side by side.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from builder.core.draw import Draw
+from builder.core.emotion import Emotion, Ravdess
+from builder.records import Record
+
+SLACK_S = 0.01
+"""How far a published silence may be from the rule, in seconds."""
+
+Samples = NDArray[np.int16]
+"""Mono PCM of shape (samples,)."""
+
+
+Sex = Literal["female", "male"]
+
+
+class Voice(Record):
+    """A voice that a speaker keeps throughout a dialogue."""
+
+    name: str
+    sex: Sex
+
+
+class Line(Record):
+    """One turn, ready to be spoken."""
+
+    text: str
+    voice: Voice
+    emotion: Emotion
+    seed: int
+
+
+@dataclass(frozen=True, eq=False)
+class Waveform:
+    """Sound in memory."""
+
+    samples: NDArray[np.float32]
+    """Mono, of shape (samples,), full scale at -1 and 1."""
+    sampling_rate_hz: int
+
+    def pcm(self) -> Samples:
+        """The same sound in 16 bits, rounded; what is beyond full scale is held at it."""
+        scaled: Samples = np.clip(np.rint(self.samples * 32767.0), -32768, 32767).astype(np.int16)
+        return scaled
+
+
+class Clip(Record):
+    """One spoken turn, lying in one of the run's audio files."""
+
+    ravdess: Ravdess
+    """The acted class it was to be spoken in."""
+    file: str
+    offset: int
+    """First byte of its FLAC in the file."""
+    num_bytes: int
+    num_samples: int
+    pause_samples: int
+    """The digital silence after it."""
+    sha256: str
+    """Of the samples as 16-bit little-endian PCM."""
+
+
+class Recording(Record):
+    """A whole dialogue, spoken."""
+
+    id: str
+    engine: str
+    """What spoke, with its version."""
+    rehearsal: bool
+    """Whether a stand-in spoke: same schema, not training data."""
+    first_voice: str
+    second_voice: str
+    sampling_rate_hz: int
+    clips: tuple[Clip, ...]
+    """One a turn, in order."""
+
+
+def cast_voices(id: str, voices: tuple[Voice, ...], seed: int) -> tuple[Voice, Voice]:
+    """Two different voices for a dialogue, drawn from its own seed; `voices` holds at least two."""
+    draw = Draw(seed, "voices", id)
+    first = draw.index(len(voices))
+    second = (first + 1 + draw.index(len(voices) - 1)) % len(voices)
+    return voices[first], voices[second]
+
+
+def pauses(texts: tuple[str, ...], sampling_rate_hz: int) -> list[int]:
+    """The samples of silence after each turn."""
+    seconds = [0.2 if text.endswith("?") else 0.3 for text in texts[:-1]] + [0.5]
+    return [round(length * sampling_rate_hz) for length in seconds]
+
+
+def timeline(clips: tuple[Clip, ...], sampling_rate_hz: int) -> list[tuple[float, float]]:
+    """Start and end of every clip in seconds from the start of its dialogue."""
+    times, at = [], 0
+    for clip in clips:
+        times.append((at / sampling_rate_hz, (at + clip.num_samples) / sampling_rate_hz))
+        at += clip.num_samples + clip.pause_samples
+    return times
+
+
+def join(clips: Sequence[Samples], silences: Sequence[int]) -> Samples:
+    """The full recording: every clip with the samples of silence after it."""
+    parts = [
+        part
+        for clip, silence in zip(clips, silences, strict=True)
+        for part in (clip, np.zeros(silence, np.int16))
+    ]
+    return np.concatenate(parts)
+
+
+def cut(full: Samples, texts: tuple[str, ...], sampling_rate_hz: int) -> tuple[list[Samples], list[int]]:
+    """Takes a full recording apart at the digital silences between its turns.
+
+    Args:
+        full: of shape (samples,).
+        texts: of the turns, in order.
+        sampling_rate_hz: of the recording.
+
+    Returns:
+        The clips, and the samples of silence after each: what `join` takes.
+
+    Raises:
+        ValueError: the silences do not fit the turns, or fit them in more than one way.
+    """
+    *between, last = pauses(texts, sampling_rate_hz)
+    slack = round(SLACK_S * sampling_rate_hz)
+    silent = np.concatenate([[False], full == 0, [False]])
+    edges = np.flatnonzero(silent[1:] != silent[:-1])
+    runs = list(zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True))
+    if not runs or runs[-1][1] != len(full) or abs(runs[-1][1] - runs[-1][0] - last) > slack:
+        raise ValueError(f"it does not end in {last / sampling_rate_hz:.1f} s of digital silence")
+    inner = [run for run in runs[:-1] if run[0] > 0]
+    earliest = _fit(inner, between, slack)
+    latest = _fit(inner[::-1], between[::-1], slack)[::-1]
+    if len(earliest) < len(between) or earliest != latest:
+        ways = "no way" if len(earliest) < len(between) else "more than one way"
+        raise ValueError(f"its silences fit its {len(texts)} turns in {ways}")
+    gaps = [*earliest, runs[-1]]
+    begins = [0, *(stop for _, stop in gaps)]
+    clips = [full[begin:start] for begin, (start, _) in zip(begins, gaps, strict=False)]
+    return clips, [stop - start for start, stop in gaps]
+
+
+def _fit(runs: list[tuple[int, int]], wanted: list[int], slack: int) -> list[tuple[int, int]]:
+    """The first runs, in order, of the wanted lengths; fewer than wanted where they do not all fit.
+
+    Taken from either end these are the outermost ways to fit, so that there is one way only where the two agree.
+    """
+    rest = iter(runs)
+    fitting: list[tuple[int, int]] = []
+    for length in wanted:
+        fitting += islice((run for run in rest if abs(run[1] - run[0] - length) <= slack), 1)
+    return fitting
+
+
+def find(full: Samples, clips: Sequence[Samples], texts: tuple[str, ...], sampling_rate_hz: int) -> list[int]:
+    """The samples of silence after each clip, so that `join` gives back the full recording exactly.
+
+    Raises:
+        ValueError: the clips are not those of the recording, in this order and with the pauses of the rule.
+    """
+    slack = round(SLACK_S * sampling_rate_hz)
+    silences: list[int] = []
+    at = 0
+    for position, (clip, pause) in enumerate(zip(clips, pauses(texts, sampling_rate_hz), strict=True)):
+        if not np.array_equal(full[at : at + len(clip)], clip):
+            raise ValueError(f"clip {position + 1} is not where the full recording has turn {position + 1}")
+        at += len(clip)
+        following = clips[position + 1] if position + 1 < len(clips) else None
+        for silence in sorted(
+            range(pause - slack, pause + slack + 1), key=lambda length: abs(length - pause)
+        ):
+            begin = at + silence
+            fits = (
+                begin == len(full)
+                if following is None
+                else np.array_equal(full[begin : begin + len(following)], following)
+            )
+            if fits and not full[at:begin].any():
+                silences.append(silence)
+                at = begin
+                break
+        else:
+            raise ValueError(
+                f"after turn {position + 1} it does not pause for {pause / sampling_rate_hz:.1f} s"
+            )
+    return silences

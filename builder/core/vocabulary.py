@@ -1,0 +1,79 @@
+"""What dialogues are about and between whom: emotions, domains, models and pairings.
+
+Law of the file: a vocabulary that exists refers to nothing unknown.
+"""
+
+import re
+
+from builder.core.emotion import Emotion, EmotionGraph
+from builder.errors import nearest
+from builder.records import Record
+
+_SLUG = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9][A-Za-z0-9.-]*)*")
+
+
+class Domain(Record):
+    """A subject of conversation."""
+
+    topics: str
+    """What belongs to it, in a few words, as the prompts say it."""
+    emotions: tuple[str, ...]
+    """The emotions a dialogue about it favours; the first turn expresses one of them."""
+
+
+class Model(Record):
+    """A language model that speaks or judges."""
+
+    hub_id: str
+    """Its repository on the Hugging Face Hub, `ORG/NAME`."""
+    billion_parameters: float
+    revision: str | None = None
+    """A commit of that repository; None takes what the endpoint serves, which is recorded."""
+    system_role: bool = True
+    """Whether its chat template has a system role; without one the system text opens the first user message."""
+
+
+class Pairing(Record):
+    """Two models that talk to each other; the first speaks the odd turns as LLM1, the second the even ones as LLM2."""
+
+    first: str
+    second: str
+
+
+class Vocabulary(Record):
+    """Everything a study may refer to by name. The keys of each table are the names."""
+
+    emotions: dict[str, Emotion]
+    domains: dict[str, Domain]
+    models: dict[str, Model]
+    pairings: dict[str, Pairing]
+
+    def __post_init__(self) -> None:
+        graph = self.graph()
+        for name, domain in self.domains.items():
+            if not _SLUG.fullmatch(name):
+                raise ValueError(
+                    f"domain {name!r} is not a name like 'social_media': lower case, digits and _ only"
+                )
+            if not domain.emotions:
+                raise ValueError(f"domain {name!r} lists no emotion")
+            for emotion in domain.emotions:
+                if emotion not in graph:
+                    raise ValueError(
+                        f"domain {name!r} lists unknown emotion {emotion!r}: {nearest(emotion, self.emotions)}"
+                    )
+        for name, pairing in self.pairings.items():
+            if not _NAME.fullmatch(name):
+                raise ValueError(
+                    f"pairing {name!r} is not a name like 'llama3-8B_gemma3-4B': letters, digits, . - _ only"
+                )
+            for model in (pairing.first, pairing.second):
+                if model not in self.models:
+                    raise ValueError(
+                        f"pairing {name!r} is of unknown model {model!r}: {nearest(model, self.models)}"
+                    )
+
+    def graph(self) -> EmotionGraph:
+        """The emotion graph as written."""
+        return EmotionGraph({name: emotion.successors for name, emotion in self.emotions.items()})

@@ -1,0 +1,91 @@
+"""Every way DeepDialogue says no. Each error is one clear line; the command line prints it and exits non-zero.
+
+    DeepDialogueError            what went wrong, and the repair
+    ├── ConfigError              a study, site, vocabulary or prompt that cannot be used as written
+    ├── RunError                 a run folder that is locked, pinned to another study, or unreadable
+    ├── DatasetError             a packaged dataset that is not what its card says
+    └── ItemError                one item failed; it is recorded with its boundary and owed again
+        ├── EndpointError        boundary "endpoint": unreachable, overloaded or failing; worth another try
+        ├── ProtocolError        boundary "protocol": the server refused the request or answered nonsense
+        ├── ReplyError           boundary "reply": a model broke the rules of a reply too often
+        ├── SynthesisError       boundary "synthesis": an engine could not speak a line
+        ├── CheckError           boundary "check": a clip failed its checks
+        └── SourceError          boundary "source": data to ingest is missing, damaged or contradicts itself
+
+Law of the file: it imports nothing of the project, and every message names the thing, its value and the repair.
+"""
+
+import difflib
+from collections.abc import Iterable
+from typing import ClassVar
+
+
+class DeepDialogueError(Exception):
+    """The root: its text is one line for a person."""
+
+
+class ConfigError(DeepDialogueError):
+    """A study, site, vocabulary or prompt cannot be used as written."""
+
+
+class RunError(DeepDialogueError):
+    """A run folder is locked, pinned to another study, or holds what it should not."""
+
+
+class DatasetError(DeepDialogueError):
+    """A packaged dataset is not what its card says."""
+
+
+class ItemError(DeepDialogueError):
+    """One item failed. The run goes on; the failure is data."""
+
+    boundary: ClassVar[str]
+
+
+class EndpointError(ItemError):
+    """An endpoint is unreachable, overloaded or failing: the same request may pass later."""
+
+    boundary = "endpoint"
+
+
+class ProtocolError(ItemError):
+    """A server refused a request or answered what its protocol does not allow: trying again is no use."""
+
+    boundary = "protocol"
+
+
+class ReplyError(ItemError):
+    """A model broke the rules of a reply in every attempt it was given."""
+
+    boundary = "reply"
+
+
+class SynthesisError(ItemError):
+    """An engine could not speak a line."""
+
+    boundary = "synthesis"
+
+
+class CheckError(ItemError):
+    """A clip failed its checks."""
+
+    boundary = "check"
+
+
+class SourceError(ItemError):
+    """Data to ingest is missing, damaged or contradicts itself."""
+
+    boundary = "source"
+
+
+def nearest(name: str, known: Iterable[str]) -> str:
+    """The repair for a misspelt name: the closest known one, or the list of them all.
+
+    Returns:
+        A clause such as `did you mean 'happy'?` or `known: 'a', 'b'`.
+    """
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    if close:
+        return f"did you mean {close[0]!r}?"
+    return "known: " + ", ".join(map(repr, names)) if names else "none is known"

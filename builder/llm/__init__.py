@@ -1,0 +1,51 @@
+"""Backends: where a language model is asked. The folder is the registry: one file, one `Backend` record.
+
+    [models.llama3-8B]          # in a site
+    backend = "tgi"             # the file
+    url = "http://node7:8080"   # the record's fields are its settings
+
+Law of the folder: a backend knows prompts and completions and nothing of dialogues or judges. Modules whose name starts with
+`_` are shared parts, not backends.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from typing import ClassVar, Protocol
+
+from builder.core.prompt import Completion, Prompt
+from builder.core.vocabulary import Model
+from builder.records import Record
+
+
+class Endpoint(Protocol):
+    """An opened backend: one model, ready to answer."""
+
+    checkpoint: str
+    """What is really served: `ORG/NAME`, `ORG/NAME@REVISION`, or the name of a stand-in."""
+    limit: int
+    """Prompts it takes at once."""
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        """Answers one prompt. Safe to call `limit` times at once.
+
+        Raises:
+            EndpointError: unreachable, overloaded or failing, after the backend's own bounded retries.
+            ProtocolError: the server refused the request or answered what its protocol does not allow.
+        """
+        ...
+
+
+class Backend(Record):
+    """The settings of a backend; `open` makes it an endpoint."""
+
+    rehearsal: ClassVar[bool] = False
+    """Whether it only stands in for a model, so that what it writes is not training data."""
+
+    def open(self, model: Model) -> AbstractAsyncContextManager[Endpoint]:
+        """Reaches the server, or loads the model, and lets go of it at the end.
+
+        Raises:
+            EndpointError: it cannot be reached.
+            ProtocolError: what answers does not speak the protocol, or serves another model.
+            ConfigError: the settings cannot work here, such as a missing extra or token.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how to open {model.hub_id}")

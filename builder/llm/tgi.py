@@ -1,0 +1,154 @@
+"""Text Generation Inference, by its Messages API or by `/generate`.
+
+Law of the file: what a request may hold was read from TGI 3.3's own source. `presence_penalty` is never sent:
+TGI adds 2 to it and makes it a repetition penalty.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import msgspec
+
+from builder.core.prompt import Completion, Prompt
+from builder.core.vocabulary import Model
+from builder.errors import ProtocolError
+from builder.llm import Endpoint
+from builder.llm._chat import Answer, Finish, finish, sampling
+from builder.llm._http import Client, connect
+from builder.llm._remote import Remote, base
+
+
+class TGI(Remote, kw_only=True):
+    """A server of `text-generation-inference`."""
+
+    url: str
+    """Its address, such as `http://node7:8080`."""
+    api: Literal["messages", "generate"] = "messages"
+    """`generate` templates the chat with `/chat_tokenize` first and costs a second request."""
+
+    def __post_init__(self) -> None:
+        base(self.url)
+
+    @asynccontextmanager
+    async def open(self, model: Model) -> AsyncIterator[Endpoint]:
+        """Asks `/info` what is served; raises as the contract says."""
+        url = base(self.url)
+        async with connect(url, self, "TGI") as client:
+            info = await client.get("/info", _Info)
+            if info.model_id != (self.served_as or model.hub_id):
+                raise ProtocolError(
+                    f"{url} serves {info.model_id!r}, not {self.served_as or model.hub_id!r} "
+                    "(served_as says the server's own name for the model)"
+                )
+            if model.revision is not None and model.revision != info.model_sha:
+                raise ProtocolError(
+                    f"{url} serves {info.model_id!r} at revision {info.model_sha!r}, the study pins "
+                    f"{model.revision!r}: start it with --revision"
+                )
+            checkpoint = f"{model.hub_id}@{info.model_sha}" if info.model_sha else model.hub_id
+            limit = min(self.limit, info.max_concurrent_requests)
+            client.room = asyncio.Semaphore(limit)
+            if self.api == "messages":
+                yield _Messages(checkpoint, limit, client)
+            else:
+                yield _Generate(checkpoint, limit, client, await _doubled(client, url))
+
+
+class _Info(msgspec.Struct):
+    model_id: str
+    max_concurrent_requests: int
+    model_sha: str | None = None
+
+
+class _Token(msgspec.Struct):
+    id: int
+    text: str
+
+
+class _Templated(msgspec.Struct):
+    templated_text: str
+    tokenize_response: list[_Token]
+
+
+class _Details(msgspec.Struct):
+    finish_reason: Finish
+    generated_tokens: int
+
+
+class _Generated(msgspec.Struct):
+    generated_text: str
+    details: _Details
+
+
+@dataclass
+class _Messages:
+    checkpoint: str
+    limit: int
+    client: Client
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        body: dict[str, Any] = {
+            "model": "tgi",  # any other name is taken for an adapter's
+            "messages": prompt.messages,
+            "max_tokens": prompt.decoding.max_tokens,
+            **sampling(prompt.decoding),
+            "seed": prompt.seed,
+            "stream": False,
+        }
+        if prompt.schema is not None:
+            body["response_format"] = {"type": "json_object", "value": prompt.schema}
+        answer = await self.client.post("/v1/chat/completions", body, Answer)
+        return answer.completion()
+
+
+@dataclass
+class _Generate:
+    checkpoint: str
+    limit: int
+    client: Client
+    doubled: str
+    """What the chat template begins with and `/generate` would put there once more."""
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        chat = await self.client.post("/chat_tokenize", {"messages": prompt.messages}, _Templated)
+        greedy = prompt.decoding.temperature == 0
+        parameters: dict[str, Any] = {
+            "do_sample": not greedy,
+            # Here a temperature of 0 is refused; greedy is to sample by nothing.
+            **({} if greedy else sampling(prompt.decoding)),
+            "max_new_tokens": prompt.decoding.max_tokens,
+            "seed": prompt.seed,
+            "details": True,
+        }
+        if prompt.schema is not None:
+            parameters["grammar"] = {"type": "json", "value": prompt.schema}
+        inputs = chat.templated_text.removeprefix(self.doubled)
+        answer = await self.client.post("/generate", {"inputs": inputs, "parameters": parameters}, _Generated)
+        return Completion(
+            text=answer.generated_text,
+            finish_reason=finish(answer.details.finish_reason),
+            prompt_tokens=len(chat.tokenize_response),
+            completion_tokens=answer.details.generated_tokens,
+        )
+
+
+async def _doubled(client: Client, url: str) -> str:
+    """The start token that a templated chat has and `/generate` adds again; empty where it is not doubled.
+
+    Raises:
+        ProtocolError: it is doubled, and the server does not say what its text is.
+    """
+    probe = {"messages": [{"role": "user", "content": "Hello."}]}
+    chat = await client.post("/chat_tokenize", probe, _Templated)
+    tokens = await client.post("/tokenize", {"inputs": chat.templated_text}, list[_Token])
+    if len(tokens) <= len(chat.tokenize_response) or tokens[0].id != tokens[1].id:
+        return ""
+    # The added one stands nowhere in the text; the template's own does.
+    if not tokens[1].text or not chat.templated_text.startswith(tokens[1].text):
+        raise ProtocolError(
+            f"{url} doubles the start of every chat and does not say its text: set api = 'messages'"
+        )
+    return tokens[1].text

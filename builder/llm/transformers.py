@@ -1,0 +1,223 @@
+"""A causal language model in this process: any that `transformers` loads, from the Hub or a folder.
+
+Law of the file: a completion depends on its prompt, its decoding and its seed, never on the prompts answered
+beside it (but for the last bits of floating-point sums, which no padded batch can promise and `limit = 1` can).
+A schema is not enforced: `transformers` has no constrained decoding of its own.
+"""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import jinja2
+import msgspec
+
+from builder.core.prompt import Completion, Decoding, Prompt
+from builder.core.vocabulary import Model
+from builder.errors import ConfigError, EndpointError, ProtocolError
+from builder.extras import extra
+from builder.llm import Backend, Endpoint
+
+
+class Transformers(Backend):
+    """A model loaded here."""
+
+    path: str | None = None
+    """A folder that holds the model, or a repository to take instead of the study's. A folder is taken for
+    the model that the study names; its revision is not known."""
+    device: str | None = None
+    """As PyTorch says it, such as `cuda:1`; by default the GPU where there is one, else the CPU."""
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    """`auto` is what the weights were saved in."""
+    limit: Annotated[int, msgspec.Meta(ge=1)] = 16
+    """Prompts in one batch; memory grows with it."""
+
+    @asynccontextmanager
+    async def open(self, model: Model) -> AsyncIterator[Endpoint]:
+        """Loads the model and starts the one thread that runs it; raises as the contract says."""
+        loaded = await asyncio.to_thread(self._load, model)
+        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"transformers {model.hub_id}")
+        worker = asyncio.create_task(loaded.work(thread))
+        try:
+            yield loaded
+        finally:
+            loaded.stopped.set()
+            worker.cancel()
+            with suppress(asyncio.CancelledError):
+                await worker
+            await asyncio.to_thread(thread.shutdown)
+
+    def _load(self, model: Model) -> "_Loaded":
+        torch, transformers = extra("torch", "transformers"), extra("transformers", "transformers")
+        source = self.path or model.hub_id
+        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        try:
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=model.revision)
+            network = transformers.AutoModelForCausalLM.from_pretrained(
+                source, revision=model.revision, dtype=self.dtype
+            )
+            network = network.to(device).eval()
+        except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+            raise ConfigError(
+                f"transformers cannot load {source!r} on {device!r}: {_first_line(error)}"
+            ) from None
+        if tokenizer.chat_template is None:
+            raise ConfigError(f"{source!r} has no chat template: name a model that was trained to chat")
+        ends = network.generation_config.eos_token_id
+        ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
+        if not ends:
+            raise ConfigError(
+                f"{source!r} names no token that ends a reply: set eos_token_id in its generation_config.json"
+            )
+        # The study's decoding is the whole of it: a repetition penalty of the model's own would go unsaid.
+        network.generation_config = transformers.GenerationConfig()
+        name = model.hub_id if self.path is None or Path(self.path).is_dir() else self.path
+        commit = getattr(network.config, "_commit_hash", None)
+        return _Loaded(f"{name}@{commit}" if commit else name, self.limit, tokenizer, network, sorted(ends))
+
+
+@dataclass
+class _Request:
+    ids: list[int]
+    decoding: Decoding
+    seed: int
+    answer: asyncio.Future[list[int]]
+
+
+@dataclass
+class _Loaded:
+    checkpoint: str
+    limit: int
+    tokenizer: Any
+    network: Any
+    ends: list[int]
+    """The tokens that end a reply."""
+    waiting: asyncio.Queue[_Request] = field(default_factory=asyncio.Queue)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        ids = self._encode(prompt)
+        answer = asyncio.get_running_loop().create_future()
+        self.waiting.put_nowait(_Request(ids, prompt.decoding, prompt.seed, answer))
+        tokens = await answer
+        return Completion(
+            text=self.tokenizer.decode(tokens, skip_special_tokens=True),
+            finish_reason="stop" if tokens and tokens[-1] in self.ends else "length",
+            prompt_tokens=len(ids),
+            completion_tokens=len(tokens),
+        )
+
+    def _encode(self, prompt: Prompt) -> list[int]:
+        """The chat as token ids. Only the event loop's thread uses the tokenizer: it bears no second."""
+        chat = [{"role": message.role, "content": message.content} for message in prompt.messages]
+        try:
+            text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
+        except (jinja2.TemplateError, ValueError) as error:
+            raise ProtocolError(
+                f"{self.checkpoint}: its chat template refuses the prompt: {_first_line(error)}"
+            ) from None
+        ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
+        room = getattr(self.network.config.get_text_config(), "max_position_embeddings", None)
+        if room is not None and len(ids) + prompt.decoding.max_tokens > room:
+            raise ProtocolError(
+                f"{self.checkpoint}: {len(ids)} tokens of prompt and max_tokens = "
+                f"{prompt.decoding.max_tokens} are more than its context of {room}"
+            )
+        return ids
+
+    async def work(self, thread: ThreadPoolExecutor) -> None:
+        """Answers what waits, as many at once as there are, up to the limit."""
+        loop = asyncio.get_running_loop()
+        while True:
+            batch = [await self.waiting.get()]
+            while len(batch) < self.limit and not self.waiting.empty():
+                batch.append(self.waiting.get_nowait())
+            batch = [request for request in batch if not request.answer.done()]
+            if not batch:
+                continue
+            try:
+                replies = await loop.run_in_executor(thread, self._generate, batch)
+            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
+                for request in batch:
+                    if not request.answer.done():
+                        request.answer.set_exception(
+                            EndpointError(
+                                f"{self.checkpoint}: a batch of {len(batch)} failed: {_first_line(error)} "
+                                "(a smaller limit takes less memory)"
+                            )
+                        )
+                continue
+            for request, tokens in zip(batch, replies, strict=True):
+                if not request.answer.done():
+                    request.answer.set_result(tokens)
+
+    def _generate(self, batch: Sequence[_Request]) -> list[list[int]]:
+        """The tokens of each reply, up to and with the one that ends it."""
+        torch, transformers = extra("torch", "transformers"), extra("transformers", "transformers")
+        width = max(len(request.ids) for request in batch)
+        ids = torch.full((len(batch), width), self.ends[0])
+        mask = torch.zeros_like(ids)
+        for row, request in enumerate(batch):
+            ids[row, width - len(request.ids) :] = torch.tensor(request.ids)
+            mask[row, width - len(request.ids) :] = 1
+        most = max(request.decoding.max_tokens for request in batch)
+        with torch.inference_mode():
+            out = self.network.generate(
+                input_ids=ids.to(self.network.device),
+                attention_mask=mask.to(self.network.device),
+                generation_config=transformers.GenerationConfig(
+                    do_sample=False, max_new_tokens=most, eos_token_id=self.ends, pad_token_id=self.ends[0]
+                ),
+                logits_processor=transformers.LogitsProcessorList([_Sampler(torch, batch)]),
+                stopping_criteria=transformers.StoppingCriteriaList([self._stop]),
+            )
+        return [self._cut(row, request) for row, request in zip(out[:, width:].tolist(), batch, strict=True)]
+
+    def _stop(self, ids: Any, _scores: Any) -> Any:
+        return ids.new_full((len(ids),), self.stopped.is_set(), dtype=bool)
+
+    def _cut(self, tokens: list[int], request: _Request) -> list[int]:
+        tokens = tokens[: request.decoding.max_tokens]
+        end = next((place for place, token in enumerate(tokens) if token in self.ends), len(tokens))
+        return tokens[: end + 1]
+
+
+class _Sampler:
+    """Draws each row's next token from a stream of its own, and leaves the greedy search no other choice.
+
+    So `generate` keeps what it knows of positions, caches and padding for every architecture, and no row's
+    draw depends on how many rows there are.
+    """
+
+    def __init__(self, torch: Any, batch: Sequence[_Request]) -> None:
+        self._torch = torch
+        self._decodings = [request.decoding for request in batch]
+        self._streams = [torch.Generator().manual_seed(request.seed) for request in batch]
+
+    def __call__(self, _ids: Any, scores: Any) -> Any:
+        chosen = self._torch.full_like(scores, -float("inf"))
+        for row, logits in enumerate(scores.float().cpu()):
+            chosen[row, self._draw(row, logits)] = 0
+        return chosen
+
+    def _draw(self, row: int, logits: Any) -> int:
+        """The next token of a row, from its logits of shape (vocabulary,)."""
+        decoding = self._decodings[row]
+        if decoding.temperature == 0:
+            return int(logits.argmax())
+        chances = (logits / decoding.temperature).softmax(-1)
+        if decoding.top_p < 1:
+            ordered, places = chances.sort(descending=True, stable=True)
+            # A token is in the nucleus while those before it do not fill it.
+            chances[places[ordered.cumsum(-1) - ordered >= decoding.top_p]] = 0
+        # It sums nothing and goes through the vocabulary in its own order, so rounding cannot shift the draw.
+        return int(self._torch.multinomial(chances, 1, generator=self._streams[row]))
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,34 @@
+"""The pipeline, which is the whole project at a glance.
+
+    plan        the study       ->  Scenario     which dialogues to hold, every emotion drawn, from the seed alone
+    generate    Scenario        ->  Dialogue     two models hold it, turn by turn
+    judge       Dialogue        ->  Review       rules, then a panel of models, mark it
+    synthesize  Dialogue        ->  Recording    voices speak every accepted turn, and each clip is checked
+    package     Recording       ->  dataset      Parquet shards per config, splits, checksums, the card with its figures
+    ingest      published data  ->  Dialogue, Recording     another way in: data that already exists
+
+Law of the file: nothing but the stages and their order. The same dict is the command line's verbs and the rows of `status`;
+the folder `stages` is the registry: each verb is the function of its own name in the file of its own name.
+"""
+
+import importlib
+from collections.abc import Callable, Coroutine
+
+from builder.run import Run, Tally
+
+Stage = Callable[[Run], Coroutine[None, None, Tally]]
+
+STAGES: dict[str, str] = {
+    "plan": "draw every scenario of a study from its seed, and show how they are distributed",
+    "generate": "let two models hold every scenario, turn by turn",
+    "judge": "mark every dialogue by rules and by a panel of models",
+    "synthesize": "speak every accepted dialogue, and check each clip",
+    "package": "write the dataset folder that load_dataset opens",
+}
+"""The stages in order, with what each does. `build` runs them all."""
+
+
+def stage(name: str) -> Stage:
+    """The stage of this name; what it needs is imported now, not before."""
+    verb: Stage = getattr(importlib.import_module(f"builder.stages.{name}"), name)
+    return verb

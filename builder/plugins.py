@@ -1,0 +1,60 @@
+"""From a table of settings to a plug-in: the folder is the registry, the record's fields are the settings.
+
+Law of the file: it knows no plug-in by name, and finding one imports nothing but that one.
+"""
+
+import importlib
+import pkgutil
+from typing import Any, TypeVar
+
+from builder.errors import ConfigError, nearest
+from builder.records import Record, convert
+
+R = TypeVar("R", bound=Record)
+
+
+def names(contract: type[Record]) -> list[str]:
+    """The plug-ins of a contract: the files of the folder that defines it, sorted."""
+    folder = importlib.import_module(contract.__module__)
+    return sorted(
+        module.name for module in pkgutil.iter_modules(folder.__path__) if not module.name.startswith("_")
+    )
+
+
+def find(contract: type[R], name: str, where: str) -> type[R]:
+    """The one record of the contract that the plug-in's file defines.
+
+    Raises:
+        ConfigError: there is no such file.
+    """
+    if name not in names(contract):
+        raise ConfigError(
+            f"{where}: no {contract.__name__.lower()} {name!r}: {nearest(name, names(contract))}"
+        )
+    module = importlib.import_module(f"{contract.__module__}.{name}")
+    (record,) = (
+        kind
+        for kind in vars(module).values()
+        if isinstance(kind, type) and issubclass(kind, contract) and kind.__module__ == module.__name__
+    )
+    return record
+
+
+def make(contract: type[R], table: dict[str, Any], where: str, default: str | None = None) -> R:
+    """Makes the plug-in that a table of settings describes.
+
+    Args:
+        contract: what it must be: `Backend`, `Judge`, `Engine` or `Check`.
+        table: its settings, and its file's name under the contract's own name (`backend = "tgi"`).
+        where: the file and key of the table, for the message.
+        default: the file's name where the table does not say.
+
+    Raises:
+        ConfigError: no such plug-in, an unknown setting or a wrong type.
+    """
+    key = contract.__name__.lower()
+    settings = {name: value for name, value in table.items() if name != key}
+    chosen = table.get(key, default)
+    if not isinstance(chosen, str):
+        raise ConfigError(f"{where}: {key} is not named: one of {', '.join(names(contract))}")
+    return convert(settings, find(contract, chosen, where), where)

@@ -1,0 +1,81 @@
+"""Progress: a bar with an ETA on a terminal, plain lines now and then in a log.
+
+Law of the file: everything goes to stderr, so that what a verb prints can be piped; nothing here knows what is counted.
+"""
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+_LINE_EVERY_S = 5.0
+
+
+class Bar:
+    """Counts items of one piece of work."""
+
+    def __init__(self, what: str, total: int, progress: Progress | None, task: TaskID | None) -> None:
+        self._what, self._total, self._progress, self._task = what, total, progress, task
+        self._done = self._failed = 0
+        self._start = self._said = time.monotonic()
+
+    def advance(self, *, failed: bool = False) -> None:
+        """Counts one item."""
+        self._done += 1
+        self._failed += failed
+        if self._progress is not None and self._task is not None:
+            self._progress.update(
+                self._task, advance=1, failed=f"{self._failed} failed" if self._failed else ""
+            )
+        elif time.monotonic() - self._said >= _LINE_EVERY_S:
+            self._said = time.monotonic()
+            say(self._line())
+
+    def _line(self) -> str:
+        passed = time.monotonic() - self._start
+        left = timedelta(seconds=round(passed / self._done * (self._total - self._done)))
+        failed = f", {self._failed} failed" if self._failed else ""
+        return (
+            f"{self._what}: {self._done} of {self._total}{failed}, {self._done / passed:.1f}/s, {left} left"
+        )
+
+
+@contextmanager
+def bar(what: str, total: int) -> Iterator[Bar]:
+    """Shows how far one piece of work is.
+
+    Args:
+        what: the verb.
+        total: how many items there are.
+    """
+    if not sys.stderr.isatty():
+        yield Bar(what, total, None, None)
+        return
+    columns = (
+        TextColumn("{task.description:<12}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("[red]{task.fields[failed]}"),
+        TimeElapsedColumn(),
+        TextColumn("ETA"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=Console(stderr=True)) as progress:
+        yield Bar(what, total, progress, progress.add_task(what, total=total, failed=""))
+
+
+def say(line: str) -> None:
+    """One plain line."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201

@@ -1,0 +1,101 @@
+"""Recordings as a run keeps them: the clips in few large audio files, a ledger line for each dialogue.
+
+Law of the file: the clips are on the disk before the ledger names them, so a recording that is named is whole; what an
+interruption left behind the last named byte is cut off when the recorder opens.
+"""
+
+import threading
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from types import TracebackType
+from typing import Self
+
+from builder.audio import AudioFiles, encode, sha256_of
+from builder.core.emotion import Ravdess
+from builder.core.speech import Clip, Recording, Samples
+from builder.ledger import Ledger
+
+
+class Recorder(AbstractContextManager["Recorder"]):
+    """Appends recordings to a run.
+
+    Args:
+        audio: where the clips go.
+        ledger: where the recordings are named.
+    """
+
+    def __init__(self, audio: AudioFiles, ledger: Ledger[Recording]) -> None:
+        self._audio, self._ledger = audio, ledger
+        self._one_at_a_time = threading.Lock()
+
+    def __enter__(self) -> Self:
+        ends: dict[str, int] = {}
+        for recording in self._ledger:
+            for clip in recording.clips:
+                ends[clip.file] = max(ends.get(clip.file, 0), clip.offset + clip.num_bytes)
+        self._audio.trim(ends)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with self._one_at_a_time:
+            self._audio.close()
+
+    def keep(
+        self,
+        id: str,
+        *,
+        engine: str,
+        rehearsal: bool,
+        voices: tuple[str, str],
+        sampling_rate_hz: int,
+        samples: Sequence[Samples],
+        silences: Sequence[int],
+        ravdess: Sequence[Ravdess],
+    ) -> None:
+        """Keeps the recording of one dialogue. Safe to call from several threads.
+
+        Args:
+            id: of the dialogue.
+            engine: what spoke.
+            rehearsal: whether it is a stand-in.
+            voices: of the two speakers.
+            sampling_rate_hz: of all clips.
+            samples: one clip a turn.
+            silences: the samples of silence after each.
+            ravdess: the acted class of each.
+
+        Raises:
+            OSError: the disk is full; then neither the clips nor the line are there.
+        """
+        flacs = [encode(sound, sampling_rate_hz) for sound in samples]
+        with self._one_at_a_time:
+            places = [self._audio.append(flac) for flac in flacs]
+            self._audio.sync()
+            clips = tuple(
+                Clip(
+                    ravdess=acted,
+                    file=file,
+                    offset=offset,
+                    num_bytes=len(flac),
+                    num_samples=len(sound),
+                    pause_samples=silence,
+                    sha256=sha256_of(sound),
+                )
+                for (file, offset), flac, sound, silence, acted in zip(
+                    places, flacs, samples, silences, ravdess, strict=True
+                )
+            )
+            self._ledger.append(
+                id,
+                Recording(
+                    id=id,
+                    engine=engine,
+                    rehearsal=rehearsal,
+                    first_voice=voices[0],
+                    second_voice=voices[1],
+                    sampling_rate_hz=sampling_rate_hz,
+                    clips=clips,
+                ),
+            )

@@ -1,0 +1,384 @@
+"""A run: one folder that holds everything made of one study, and the engine that works through its items.
+
+    run.json                what the folder is pinned to: the study, and whether stand-ins take part
+    scenarios.jsonl         plan        what is to be held
+    turns.jsonl             generate    the journal: every finished turn
+    dialogues.jsonl         generate, ingest
+    reviews.jsonl           judge
+    recordings/CONFIG.jsonl synthesize, ingest
+    audio/CONFIG/           their clips, in few large files
+    failures/WORK.jsonl     what failed, where and why; owed again
+
+Law of the file: kill it at any moment, run it again, and nothing finished is lost or done twice.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from contextlib import AsyncExitStack, ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Self, TypeVar
+
+import msgspec
+from filelock import FileLock, Timeout
+
+from builder.audio import AudioFiles
+from builder.checks import Check
+from builder.config import Site, Study
+from builder.core.dialogue import Dialogue, Turn
+from builder.core.scenario import Scenario
+from builder.core.speech import Recording
+from builder.core.verdict import Review, decide
+from builder.errors import ConfigError, EndpointError, ItemError, RunError
+from builder.judges import Judge
+from builder.ledger import Ledger
+from builder.llm import Backend, Endpoint
+from builder.plugins import make
+from builder.progress import bar, say
+from builder.records import Record, encode
+from builder.tts import Engine
+
+T = TypeVar("T")
+
+_HOPELESS = 20
+"""So many items in a row failing at an endpoint mean that the endpoint is gone, not that the items are hard."""
+
+
+class TurnEntry(Record):
+    """A finished turn of a dialogue that may not be finished yet."""
+
+    id: str
+    index: int
+    """From 0."""
+    turn: Turn
+
+
+class Failure(Record):
+    """An item that failed, for the time being."""
+
+    id: str
+    boundary: str
+    """Where it failed; `resolved` once it did not any more."""
+    message: str
+
+
+class Tally(Record):
+    """What a stage did."""
+
+    done: int = 0
+    failed: int = 0
+    """Items that failed for a reason that lies outside the models' replies: an endpoint, an engine, a source."""
+    given_up: int = 0
+    """Dialogues whose models broke the rules of a reply too often."""
+    skipped: int = 0
+    """Items that were done before."""
+
+    @classmethod
+    def sum(cls, tallies: Iterable["Tally"]) -> "Tally":
+        """All of them together."""
+        rows = [msgspec.structs.astuple(tally) for tally in tallies]
+        return cls(*(sum(column) for column in zip(*rows, strict=True))) if rows else cls()
+
+
+class _Pin(Record):
+    study: Study
+    rehearsal: dict[str, bool] = {}
+    """By part (`text`, `judges`, a dataset config): whether stand-ins make it."""
+
+
+class Run:
+    """An opened run folder.
+
+    Args:
+        folder: where it is; made if need be when writable.
+        study: what is made; None takes the study that the folder is pinned to.
+        site: where it is made; None for what needs none.
+        out: where the packaged dataset goes.
+        writable: whether to work on it; then no other process may.
+
+    Raises:
+        RunError: the folder is pinned to another study, is worked on by another process, or cannot be read.
+        ConfigError: a plug-in of the study or the site is misconfigured.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        study: Study | None = None,
+        site: Site | None = None,
+        out: Path = Path("dist/deepdialogue"),
+        *,
+        writable: bool = True,
+    ) -> None:
+        self.folder, self.out = folder, out
+        self._writable = writable
+        self._open = ExitStack()
+        pin = folder / "run.json"
+        if not writable and not pin.exists():
+            raise RunError(f"{folder} is no run folder: it has no run.json")
+        with self._open as opening:
+            if writable:
+                folder.mkdir(parents=True, exist_ok=True)
+                self._lock(opening)
+            self._pin = self._pinned(pin, study)
+            self.study = self._pin.study
+            self.site = site
+            self.scenarios = opening.enter_context(self._ledger("scenarios", Scenario))
+            self.turns = opening.enter_context(self._ledger("turns", TurnEntry))
+            self.dialogues = opening.enter_context(self._ledger("dialogues", Dialogue))
+            self.reviews = opening.enter_context(self._ledger("reviews", Review, latest=True))
+            kept = {path.stem for path in (folder / "recordings").glob("*.jsonl")}
+            self.recordings = {
+                config: opening.enter_context(self._ledger(f"recordings/{config}", Recording))
+                for config in dict.fromkeys([*self.study.speech, *sorted(kept)])
+            }
+            self._failures: dict[str, Ledger[Failure]] = {}
+            self._check_plugins()
+            self._open = opening.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._open.close()
+
+    def _lock(self, opened: ExitStack) -> None:
+        lock = FileLock(self.folder / ".lock")
+        try:
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise RunError(
+                f"another process works on {self.folder}: wait for it, or use another --run"
+            ) from None
+        opened.callback(lock.release)
+
+    def _pinned(self, path: Path, study: Study | None) -> _Pin:
+        if not path.exists():
+            if study is None:
+                raise RunError(f"{self.folder} is no run folder: it has no run.json")
+            pin = _Pin(study=study)
+            _write(path, encode(pin))
+            return pin
+        try:
+            pin = msgspec.json.decode(path.read_bytes(), type=_Pin)
+        except msgspec.DecodeError as error:
+            raise RunError(f"{path}: cannot be read by this version: {error}") from None
+        if study is not None and pin.study != study:
+            change = _difference(msgspec.to_builtins(pin.study), msgspec.to_builtins(study), "")
+            raise RunError(
+                f"{self.folder} is pinned to another study: {change}: use another --run for the changed one"
+            )
+        return pin
+
+    def pin_rehearsal(self, part: str, rehearsal: bool) -> None:  # noqa: FBT001
+        """Pins whether stand-ins make one part (`text`, `judges`, a dataset config), so that real and rehearsed never mix.
+
+        Raises:
+            RunError: the part was begun the other way.
+        """
+        pinned = self._pin.rehearsal.get(part)
+        if pinned is None:
+            self._pin = msgspec.structs.replace(self._pin, rehearsal=self._pin.rehearsal | {part: rehearsal})
+            _write(self.folder / "run.json", encode(self._pin))
+        elif pinned != rehearsal:
+            held, asked = ("rehearsed", "really made") if pinned else ("really made", "rehearsed")
+            raise RunError(
+                f"{self.folder}: its {part} was {held} so far, and with this site would be {asked}: use another --run"
+            )
+
+    @property
+    def rehearsal(self) -> bool:
+        """Whether stand-ins take part, as far as it is made."""
+        return any(self._pin.rehearsal.values())
+
+    def _ledger(self, name: str, kind: type[T], *, latest: bool = False) -> Ledger[T]:  # type: ignore[type-var]
+        ledger: Ledger[T] = Ledger(  # type: ignore[type-var]
+            self.folder / f"{name}.jsonl", kind, writable=self._writable, latest=latest
+        )
+        if ledger.mended:
+            say(f"{ledger.path}: a torn last line was cut off; what it said is owed again")
+        return ledger
+
+    def failures(self, work: str) -> Ledger[Failure]:
+        """What failed in one piece of work, by item; the latest counts."""
+        if work not in self._failures:
+            self._failures[work] = self._open.enter_context(
+                self._ledger(f"failures/{work}", Failure, latest=True)
+            )
+        return self._failures[work]
+
+    def recorded(self, config: str) -> Ledger[Recording]:
+        """The recordings of one dataset config, which need not be one that the study has speech for."""
+        if config not in self.recordings:
+            ledger = self._ledger(f"recordings/{config}", Recording)
+            self.recordings[config] = self._open.enter_context(ledger)
+        return self.recordings[config]
+
+    def unresolved(self, work: str) -> list[Failure]:
+        """What failed in one piece of work and was not done since."""
+        return [failure for failure in self.failures(work) if failure.boundary != "resolved"]
+
+    def accepted(self) -> Iterator[str]:
+        """The dialogues that the study's rule accepts, in the order they were finished.
+
+        Without judges every dialogue is. With judges one that was not judged yet is not.
+        """
+        for id in self.dialogues.ids():
+            if not self.study.judges or (
+                id in self.reviews and decide(self.reviews[id], self.study.acceptance).outcome == "accepted"
+            ):
+                yield id
+
+    def audio(self, config: str) -> AudioFiles:
+        """The clips of one dataset config."""
+        return AudioFiles(self.folder / "audio" / config)
+
+    def _check_plugins(self) -> None:
+        """Makes every plug-in once, so that a misspelt setting is found before any work is done."""
+        self.judges()
+        for model in self.study.vocabulary.models if self.site and self.site.models else ():
+            self.backend(model)
+        for config in self.study.speech:
+            self.checks(config)
+            if self.site and self.site.speech:
+                self.engine(config)
+
+    def judges(self) -> dict[str, Judge]:
+        """The judges of the study, by name, in its order."""
+        judges = {
+            name: make(Judge, table, f"study {self.study.name!r}, judges.{name}", default=name)
+            for name, table in self.study.judges.items()
+        }
+        for name, judge in judges.items():
+            for model in judge.models():
+                if model not in self.study.vocabulary.models:
+                    raise ConfigError(f"study {self.study.name!r}, judges.{name}: unknown model {model!r}")
+        return judges
+
+    def backend(self, model: str) -> Backend:
+        """Where the site serves a model."""
+        table, where = self._table("models", model)
+        return make(Backend, table, where)
+
+    def engine(self, config: str) -> Engine:
+        """What speaks a dataset config at the site."""
+        table, where = self._table("speech", config)
+        return make(Engine, table, where)
+
+    def checks(self, config: str) -> dict[str, Check]:
+        """The checks of a dataset config's clips, by name."""
+        return {
+            name: make(
+                Check, table, f"study {self.study.name!r}, speech.{config}.checks.{name}", default=name
+            )
+            for name, table in self.study.speech[config].checks.items()
+        }
+
+    def _table(self, kind: str, name: str) -> tuple[dict[str, object], str]:
+        if self.site is None:
+            raise ConfigError(
+                "no site is named: --site says where models and engines are, such as --site rehearsal"
+            )
+        tables: dict[str, dict[str, object]] = getattr(self.site, kind)
+        for key in (name, "*"):
+            if key in tables:
+                return tables[key], f"site {self.site.name!r}, {kind}.{key}"
+        raise ConfigError(f"site {self.site.name!r} has no table [{kind}.{name!r}], nor one for '*'")
+
+    async def endpoints(self, models: Iterable[str], opened: AsyncExitStack) -> dict[str, Endpoint]:
+        """Opens the backends of these models; they close with `opened`."""
+        wanted = sorted(set(models))
+        backends = {model: self.backend(model) for model in wanted}
+        vocabulary = self.study.vocabulary.models
+        contexts = [opened.enter_async_context(backends[model].open(vocabulary[model])) for model in wanted]
+        endpoints = [await context for context in contexts]
+        return dict(zip(wanted, endpoints, strict=True))
+
+    async def work(
+        self,
+        name: str,
+        items: Iterable[T],
+        do: Callable[[T], Awaitable[None]],
+        *,
+        total: int,
+        at_once: int,
+        done: int,
+    ) -> Tally:
+        """Works through items, so many at once, each from beginning to end before another takes its place.
+
+        An item that fails is recorded and the rest goes on.
+
+        Args:
+            name: of the work; its failures are kept under it.
+            items: each has an id, or is one.
+            do: brings one item up to date.
+            total: how many items there are.
+            at_once: how many are worked on at once.
+            done: how many were done before.
+
+        Raises:
+            EndpointError: so many in a row failed at an endpoint that it must be gone.
+            OSError: a ledger cannot be written; what is finished is kept.
+        """
+        queue = iter(items)
+        counts = {"done": 0, "failed": 0, "given_up": 0}
+        hopeless = 0
+        failures = self.failures(name)
+        with bar(name, total) as progress:
+
+            async def worker() -> None:
+                nonlocal hopeless
+                for item in queue:
+                    try:
+                        await do(item)
+                    except ItemError as error:
+                        id = _id_of(item)
+                        failures.append(id, Failure(id=id, boundary=error.boundary, message=str(error)))
+                        counts["given_up" if error.boundary == "reply" else "failed"] += 1
+                        hopeless = hopeless + 1 if isinstance(error, EndpointError) else 0
+                        progress.advance(failed=True)
+                        if hopeless >= _HOPELESS:
+                            raise EndpointError(
+                                f"{_HOPELESS} items in a row failed, the last with: {error}"
+                            ) from None
+                    else:
+                        if (id := _id_of(item)) in failures:
+                            failures.append(id, Failure(id=id, boundary="resolved", message=""))
+                        counts["done"] += 1
+                        hopeless = 0
+                        progress.advance()
+
+            try:
+                async with asyncio.TaskGroup() as workers:
+                    for _ in range(max(1, min(at_once, total))):
+                        workers.create_task(worker())
+            except BaseExceptionGroup as group:
+                raise group.exceptions[0] from None
+        return Tally(skipped=done, **counts)
+
+
+def _id_of(item: object) -> str:
+    return item if isinstance(item, str) else str(getattr(item, "id", item))
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Replaces a file in one step: readers see the old one or the new one."""
+    partial = path.with_suffix(".partial")
+    partial.write_bytes(data)
+    partial.replace(path)
+
+
+def _difference(old: object, new: object, key: str) -> str:
+    """The first key in which two studies differ, with both values."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        for name in [*old, *new]:
+            if old.get(name) != new.get(name):
+                return _difference(old.get(name), new.get(name), f"{key}.{name}" if key else str(name))
+    return f"{key} was {_short(old)} and is now {_short(new)}"
+
+
+def _short(value: object) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else f"{text[:40]} … ({len(text)} characters)"

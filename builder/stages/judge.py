@@ -1,0 +1,90 @@
+"""judge: rules and models mark every dialogue.
+
+Rules go first, and what they reject is not sent to the models: a panel of judges costs half as much as generating did.
+Law of the file: votes are recorded, decisions are not; a judge that cannot be read abstains; what is rejected stays.
+"""
+
+import asyncio
+from collections.abc import Iterable
+from contextlib import AsyncExitStack
+
+from builder.core.dialogue import Dialogue, fingerprint
+from builder.core.verdict import Abstention, Review, Verdict, decide
+from builder.judges import Context, Judge
+from builder.llm import Endpoint
+from builder.run import Run, Tally
+
+_DIALOGUES_PER_ENDPOINT = 64
+
+
+async def judge(run: Run) -> Tally:
+    """Reviews every dialogue that has no review.
+
+    Raises:
+        ConfigError: the site does not serve a judge's model.
+        EndpointError: a judge's model cannot be reached.
+    """
+    judges = run.judges()
+    owed = [id for id in run.dialogues.ids() if id not in run.reviews] if judges else []
+    before = len(run.reviews)
+    if not owed:
+        return Tally(skipped=before)
+    rules = {name: one for name, one in judges.items() if not one.models()}
+    panel = {name: one for name, one in judges.items() if one.models()}
+    twins = _twins(run.dialogues)
+    contexts = {
+        name: Context(name=name, seed=run.study.seed, vocabulary=run.study.vocabulary, twins=twins)
+        for name in judges
+    }
+    models = {model for one in panel.values() for model in one.models()}
+    if models:
+        run.pin_rehearsal("judges", any(run.backend(model).rehearsal for model in models))
+    async with AsyncExitStack() as opened:
+        endpoints = await run.endpoints(models, opened)
+
+        async def review(id: str) -> None:
+            dialogue = run.dialogues[id]
+            votes = [await _vote(one, dialogue, contexts[name], endpoints) for name, one in rules.items()]
+            so_far = _review(id, votes)
+            if decide(so_far, run.study.acceptance).outcome != "rejected":
+                asked = (_vote(one, dialogue, contexts[name], endpoints) for name, one in panel.items())
+                votes += await asyncio.gather(*asked)
+            run.reviews.append(id, _review(id, votes))
+
+        at_once = _DIALOGUES_PER_ENDPOINT * max(1, len(endpoints))
+        return await run.work("judge", owed, review, total=len(owed), at_once=at_once, done=before)
+
+
+async def _vote(
+    judge: Judge, dialogue: Dialogue, context: Context, endpoints: dict[str, Endpoint]
+) -> Verdict | Abstention:
+    thought = judge.judge(dialogue, context)
+    try:
+        prompt = next(thought)
+        while True:
+            prompt = thought.send(await endpoints[prompt.model].complete(prompt))
+    except StopIteration as end:
+        vote: Verdict | Abstention = end.value
+        return vote
+
+
+def _review(id: str, votes: Iterable[Verdict | Abstention]) -> Review:
+    votes = list(votes)
+    return Review(
+        id=id,
+        verdicts=tuple(vote for vote in votes if isinstance(vote, Verdict)),
+        abstentions=tuple(vote for vote in votes if isinstance(vote, Abstention)),
+    )
+
+
+def _twins(dialogues: Iterable[Dialogue]) -> dict[str, str]:
+    """For a dialogue whose text another has too: the id of the first of them, by id, so that no order of work matters."""
+    first: dict[str, str] = {}
+    others: list[tuple[str, str]] = []
+    for dialogue in dialogues:
+        print_, id = fingerprint(dialogue), dialogue.id
+        kept = first.setdefault(print_, id)
+        if id != kept:
+            first[print_] = min(id, kept)
+            others.append((max(id, kept), print_))
+    return {id: first[print_] for id, print_ in others}

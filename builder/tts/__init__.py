@@ -1,0 +1,47 @@
+"""Engines: what speaks a turn. The folder is the registry: one file, one `Engine` record.
+
+    [speech.xtts]               # in a site
+    engine = "espeak"           # the file
+                                # the record's fields are its settings
+
+Law of the folder: a clip depends on its line alone (text, voice, emotion, seed) and the engine's settings, never on the
+lines spoken before it or beside it. An engine may batch the lines it is asked for at once as it likes.
+"""
+
+from contextlib import AbstractAsyncContextManager
+from typing import ClassVar, Protocol
+
+from builder.core.speech import Line, Waveform
+from builder.records import Record
+
+
+class Synthesizer(Protocol):
+    """An opened engine, ready to speak."""
+
+    name: str
+    """What speaks, with its version."""
+    limit: int
+    """Lines it takes at once."""
+
+    async def speak(self, line: Line) -> Waveform:
+        """Speaks one line. Safe to call `limit` times at once.
+
+        Raises:
+            SynthesisError: this line cannot be spoken.
+        """
+        ...
+
+
+class Engine(Record):
+    """The settings of an engine; `open` makes it a synthesizer."""
+
+    rehearsal: ClassVar[bool] = False
+    """Whether it only stands in for a voice, so that what it speaks is not training data."""
+
+    def open(self) -> AbstractAsyncContextManager[Synthesizer]:
+        """Loads what speaks, and lets go of it at the end.
+
+        Raises:
+            ConfigError: the settings cannot work here, such as a missing extra.
+        """
+        raise TypeError(f"{type(self).__name__} does not say how to open")

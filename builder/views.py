@@ -1,0 +1,173 @@
+"""What a person sees on the terminal: how a plan is distributed, how far a run is, what a dialogue says.
+
+Law of the file: it reads and never writes; text from models is shown as text, whatever escape codes it holds.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Mapping
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from builder.core.emotion import Ravdess
+from builder.core.speech import timeline
+from builder.core.statistics import Census
+from builder.core.verdict import decide
+from builder.errors import RunError, nearest
+from builder.run import Run
+
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart.
+_COLOURS: Mapping[Ravdess, str] = {
+    "neutral": "#999999",
+    "calm": "#56b4e9",
+    "happy": "#e69f00",
+    "sad": "#0072b2",
+    "angry": "#d55e00",
+    "fearful": "#cc79a7",
+    "disgust": "#009e73",
+    "surprised": "#f0e442",
+}
+
+
+def show_plan(run: Run, console: Console) -> None:
+    """How the planned dialogues are distributed."""
+    ravdess = _ravdess(run)
+    census = Census(ravdess)
+    for scenario in run.scenarios:
+        census.add(scenario.domain, scenario.pairing, scenario.emotions)
+    console.print(
+        f"{census.dialogues:,} scenarios: {len(census.by_pairing)} pairings, {len(census.by_domain)} domains, "
+        f"{census.turns:,} turns, {len(census.by_emotion)} of {len(ravdess)} emotions"
+    )
+    _counts(console, "turns a dialogue", sorted(census.by_turns.items()))
+    _counts(console, "emotion (turns)", census.by_emotion.most_common())
+    _counts(console, "RAVDESS class (turns)", census.by_ravdess.most_common())
+    _counts(console, "pairing", sorted(census.by_pairing.items()))
+    _counts(console, "domain", sorted(census.by_domain.items()))
+
+
+def _counts(console: Console, what: str, counts: list[tuple[str, int]] | list[tuple[int, int]]) -> None:
+    """Names with their counts and shares, in as many columns as the terminal has room for."""
+    total = sum(count for _, count in counts)
+    console.print(f"\n[bold]{what}[/bold]")
+    cells = [f"{name} {count:,} ({100 * count / total:.1f} %)" for name, count in counts]
+    width = max(map(len, cells)) + 3
+    columns = max(1, console.width // width)
+    for start in range(0, len(cells), columns):
+        console.print(
+            "".join(cell.ljust(width) for cell in cells[start : start + columns]).rstrip(), highlight=False
+        )
+
+
+def show_status(run: Run, console: Console) -> None:
+    """How far every stage is, and what failed."""
+    table = Table(title=f"{run.folder}: study {run.study.name!r}{_rehearsal(run)}", title_justify="left")
+    for name in ("stage", "done", "owed", "failed", ""):
+        table.add_column(name, justify="left" if name in {"stage", ""} else "right")
+    accepted = list(run.accepted())
+    planned, held = len(run.scenarios), len(run.dialogues)
+    if run.study.plan is not None:
+        table.add_row("plan", str(planned), "", "", "")
+        failed = _failed(run, "generate")
+        table.add_row("generate", str(held), str(planned - held), *failed)
+    else:
+        table.add_row("ingest", str(held), "", *_failed(run, "ingest"))
+    if run.study.judges:
+        table.add_row("judge", str(len(run.reviews)), str(held - len(run.reviews)), *_failed(run, "judge"))
+        table.add_row("", "", "", "", _outcomes(run))
+    for config, ledger in run.recordings.items():
+        spoken = sum(id in ledger for id in accepted)
+        row = _failed(run, f"synthesize-{config}")
+        table.add_row(f"synthesize {config}", str(spoken), str(len(accepted) - spoken), *row)
+    console.print(table)
+
+
+def _rehearsal(run: Run) -> str:
+    return ", a rehearsal" if run.rehearsal else ""
+
+
+def _failed(run: Run, work: str) -> tuple[str, str]:
+    """How many items of one piece of work are failures, and where they failed."""
+    failures = run.unresolved(work)
+    boundaries = Counter(failure.boundary for failure in failures)
+    last = f"; last: {_plain(failures[-1].message)}" if failures else ""
+    return str(len(failures) or ""), ", ".join(
+        f"{count} x {name}" for name, count in boundaries.items()
+    ) + last
+
+
+def _outcomes(run: Run) -> str:
+    outcomes = Counter(decide(review, run.study.acceptance).outcome for review in run.reviews)
+    return ", ".join(f"{outcomes[name]} {name}" for name in ("accepted", "rejected", "undecided"))
+
+
+def show_dialogue(run: Run, wanted: str | None, console: Console) -> None:
+    """One dialogue, readable, with its emotions in colour, what the judges said and where it is to be heard.
+
+    Args:
+        run: where it is.
+        wanted: its id, or the part of it after the slash where that is enough; None takes the first.
+        console: where it is shown.
+
+    Raises:
+        RunError: no dialogue, or more than one, has this id.
+    """
+    id = _resolved(run, wanted)
+    dialogue, ravdess = run.dialogues[id], _ravdess(run)
+    spoken = {config: ledger[id] for config, ledger in run.recordings.items() if id in ledger}
+    times = {config: timeline(one.clips, one.sampling_rate_hz) for config, one in spoken.items()}
+    console.print(f"[bold]{id}[/bold]  {dialogue.domain.replace('_', ' ')}", highlight=False)
+    console.print(f"LLM1 {dialogue.first_checkpoint}, LLM2 {dialogue.second_checkpoint}\n", highlight=False)
+    for position, turn in enumerate(dialogue.turns):
+        colour = _COLOURS[ravdess[turn.emotion]]
+        heard = "  ".join(
+            f"{config} {at[position][0]:.1f}–{at[position][1]:.1f} s" for config, at in times.items()
+        )
+        console.print(
+            Text.assemble(
+                (f"{turn.speaker}  ", "bold"), (turn.emotion, f"bold {colour}"), (f"  {heard}", "dim")
+            ),
+            Text(_plain(turn.text), style=colour),
+            sep="\n",
+        )
+    if id in run.reviews:
+        review = run.reviews[id]
+        decision = decide(review, run.study.acceptance)
+        console.print(f"\n[bold]{decision.outcome}[/bold] {', '.join(decision.reasons)}", highlight=False)
+        for verdict in review.verdicts:
+            scores = ", ".join(f"{name} {score:g}" for name, score in verdict.scores.items())
+            console.print(Text(f"  {verdict.judge}: {scores}  {_plain(verdict.reason)}", style="dim"))
+        for abstention in review.abstentions:
+            console.print(Text(f"  {abstention.judge} abstained: {_plain(abstention.reason)}", style="dim"))
+    for config, one in spoken.items():
+        console.print(
+            Text(f"{config}: {one.engine}, LLM1 {one.first_voice}, LLM2 {one.second_voice}", style="dim"),
+        )
+
+
+def _resolved(run: Run, wanted: str | None) -> str:
+    ids = run.dialogues.ids()
+    if not ids:
+        raise RunError(f"{run.folder} holds no dialogue yet")
+    if wanted is None:
+        return ids[0]
+    found = [id for id in ids if wanted in {id, id.partition("/")[2]}]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise RunError(f"{wanted!r} is the id of {len(found)} dialogues: name one of {', '.join(found)}")
+    raise RunError(
+        f"{run.folder} holds no dialogue {wanted!r}: {nearest(wanted, ids) if len(ids) < 1000 else ids[0]}"
+    )
+
+
+def _ravdess(run: Run) -> dict[str, Ravdess]:
+    return {name: emotion.ravdess for name, emotion in run.study.vocabulary.emotions.items()}
+
+
+def _plain(text: str) -> str:
+    return _CONTROL.sub("�", text)

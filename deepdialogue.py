@@ -1,0 +1,512 @@
+"""What readers of a DeepDialogue dataset import: its labels, its features, and three ways to load it.
+
+    load_dataset("deepdialogue", "xtts")          where ./deepdialogue is a packaged folder: nothing to import
+    import deepdialogue                           the same call anywhere, with data_dir= or DEEPDIALOGUE_DATA
+    deepdialogue.load("xtts", split="train")      decoded with soundfile: no torchcodec, no FFmpeg, no PyTorch
+
+One row is one dialogue. `features` is the contract between the packager, which writes `schema` and
+`card_features`, and everyone who reads. `datasets` 3 can also run this file as a loading script.
+
+Law of the file: it stands alone on `datasets` and pyarrow, imports one module a line (the script scanner of
+`datasets` 3 reads no more), and works alike on `datasets` 3.6, 4.8 and 5.2.
+"""
+
+import dataclasses
+import functools
+import hashlib
+import importlib
+import io
+import json
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import datasets
+import datasets.inspect
+import datasets.load
+import pyarrow as pa
+from datasets.data_files import DataFilesDict
+from datasets.formatting import PythonFormatter, _register_formatter
+from datasets.packaged_modules.parquet.parquet import Parquet, ParquetConfig
+
+__all__ = [
+    "CONFIGS",
+    "DOMAINS",
+    "EMOTIONS",
+    "LABELS",
+    "MODELS",
+    "PAIRINGS",
+    "RAVDESS",
+    "SPEAKERS",
+    "SPLITS",
+    "DeepDialogue",
+    "DeepDialogueConfig",
+    "Labels",
+    "SoundfileFormatter",
+    "card_features",
+    "decoded",
+    "features",
+    "load",
+    "register",
+    "schema",
+]
+
+CONFIGS = ("xtts", "orpheus", "text-only")
+"""The same dialogues spoken by one engine, by another, and not at all."""
+
+SPLITS = ("train", "validation", "test")
+
+SPEAKERS = ("LLM1", "LLM2")
+"""LLM1 speaks the odd turns, LLM2 the even ones."""
+
+RAVDESS = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
+"""The eight classes of RAVDESS speech, in the order of their codes 01..08."""
+
+# fmt: off
+EMOTIONS = (
+    "amused", "angry", "anxious", "bored", "confused", "curious", "disappointed", "embarrassed",
+    "enthusiastic", "excited", "frustrated", "grateful", "happy", "hopeful", "nostalgic", "proud",
+    "relaxed", "sad", "surprised", "worried",
+)
+
+DOMAINS = (
+    "art", "books", "cars", "celebrities", "coding", "cooking", "education", "events", "fashion",
+    "finance", "fitness", "food", "gaming", "gardening", "health", "history", "hobbies", "holidays",
+    "home", "languages", "makeup", "movies", "music", "nature", "news", "pets", "philosophy",
+    "photography", "podcasts", "politics", "relationships", "science", "shopping", "social_media",
+    "spirituality", "sports", "technology", "traditions", "travel", "weather", "work",
+)
+# fmt: on
+
+MODELS = (
+    "cohere7B",
+    "gemma3-27B",
+    "gemma3-4B",
+    "llama3-70B",
+    "llama3-8B",
+    "phi4-14B",
+    "phi4-mini",
+    "qwen2.5-32B",
+    "qwen2.5-72B",
+)
+
+PAIRINGS = (
+    "cohere7B",
+    "phi4-mini",
+    "cohere7B_gemma3-4B",
+    "gemma3-4B",
+    "llama3-8B",
+    "llama3-8B_cohere7B",
+    "phi4-14B",
+    "llama3-8B_gemma3-4B",
+    "qwen2.5-32B",
+    "qwen2.5-32B_phi4-14B",
+    "gemma3-27B",
+    "qwen2.5-32B_gemma3-27B",
+    "phi4-14B_gemma3-27B",
+    "llama3-70B",
+    "qwen2.5-72B",
+    "llama3-70B_qwen2.5-72B",
+)
+"""Who talks to whom, `FIRST_SECOND`; a single name talks to itself."""
+
+
+class Labels(NamedTuple):
+    """The names behind the label numbers of one vocabulary."""
+
+    domains: tuple[str, ...] = DOMAINS
+    pairings: tuple[str, ...] = PAIRINGS
+    models: tuple[str, ...] = MODELS
+    emotions: tuple[str, ...] = EMOTIONS
+
+
+LABELS = Labels()
+"""DeepDialogue's own."""
+
+
+def features(config: str = "xtts", labels: Labels = LABELS, sampling_rate: int = 24_000) -> datasets.Features:
+    """The columns of one config: the one contract between packager and readers.
+
+    Args:
+        config: a config's name. Every config but `text-only` has audio.
+        labels: the names behind the label numbers.
+        sampling_rate: of the audio, in hertz.
+
+    Returns:
+        The features of one row, a dialogue. `duration` is in seconds, with the pauses between turns; `start`
+        and `end` of a turn are seconds from the dialogue's beginning; `audio` has one clip a turn, in the
+        turns' order.
+    """
+    spoken = config != "text-only"
+    string = datasets.Value("string")
+    seconds = datasets.Value("float64")
+    model = _classes(labels.models)
+    turn = {
+        "speaker": _classes(SPEAKERS),
+        "text": string,
+        "emotion": _classes(labels.emotions),
+        "ravdess": _classes(RAVDESS),
+    }
+    columns: dict[str, Any] = {
+        "id": string,
+        "split": _classes(SPLITS),
+        "domain": _classes(labels.domains),
+        "pairing": _classes(labels.pairings),
+        "first_model": model,
+        "second_model": model,
+        "first_checkpoint": string,
+        "second_checkpoint": string,
+        "rehearsal": datasets.Value("bool"),
+        "num_turns": datasets.Value("int32"),
+    }
+    if spoken:
+        columns |= {"engine": string, "first_voice": string, "second_voice": string, "duration": seconds}
+        turn |= {"start": seconds, "end": seconds}
+    columns["scores"] = [{"judge": string, "criterion": string, "score": datasets.Value("float32")}]
+    columns["turns"] = [turn]
+    if spoken:
+        # Beside the turns, not in them: text alone is then read without touching the audio.
+        columns["audio"] = [datasets.Audio(sampling_rate=sampling_rate)]
+    return datasets.Features(columns)
+
+
+def schema(config: str = "xtts", labels: Labels = LABELS, sampling_rate: int = 24_000) -> pa.Schema:
+    """The Arrow schema of a shard, with the features in a notation that `datasets` 3, 4 and 5 all read.
+
+    Args:
+        config: as for `features`.
+        labels: as for `features`.
+        sampling_rate: as for `features`.
+    """
+    contract = features(config, labels, sampling_rate)
+    metadata = {"info": {"features": _legacy(contract.to_dict())}}
+    return contract.arrow_schema.with_metadata({"huggingface": json.dumps(metadata)})
+
+
+def card_features(
+    config: str = "xtts", labels: Labels = LABELS, sampling_rate: int = 24_000
+) -> list[dict[str, Any]]:
+    """The features as plain data for `dataset_info` in a card's YAML, read alike by `datasets` 3, 4 and 5.
+
+    Args:
+        config: as for `features`.
+        labels: as for `features`.
+        sampling_rate: as for `features`.
+    """
+    listed: list[dict[str, Any]] = features(config, labels, sampling_rate)._to_yaml_list()  # noqa: SLF001
+    return listed
+
+
+@dataclasses.dataclass
+class DeepDialogueConfig(ParquetConfig):  # type: ignore[misc]
+    """What Parquet takes (`columns`, `filters`, `batch_size`), and the rate to decode audio at."""
+
+    sampling_rate: int | None = None
+    """In hertz; None keeps the dataset's own."""
+
+    def create_config_id(self, config_kwargs: dict[str, Any], custom_features: Any = None) -> str:
+        """Names the cache: one copy of the data serves every sampling rate."""
+        stored = {name: value for name, value in config_kwargs.items() if name != "sampling_rate"}
+        name: str = super().create_config_id(stored, custom_features)
+        return name
+
+
+class DeepDialogue(Parquet):  # type: ignore[misc]
+    """Builds a config from the shards `<root>/<config>/<split>/*.parquet` of a packaged dataset.
+
+    The root is `data_dir`; or else what DEEPDIALOGUE_DATA names, a folder or `hf://datasets/ORG/NAME[@REVISION]`; or
+    else `./deepdialogue` or `./dist/deepdialogue`, whichever is a packaged folder. The shards say which
+    vocabulary they are written with; a split they lack is left out. Building needs no audio library.
+
+    Raises:
+        FileNotFoundError: there is no such dataset, or it lacks the config.
+    """
+
+    BUILDER_CONFIG_CLASS = DeepDialogueConfig
+    BUILDER_CONFIGS = [DeepDialogueConfig(name=name) for name in CONFIGS]
+    DEFAULT_CONFIG_NAME = CONFIGS[0]
+
+    def __init__(
+        self,
+        *,
+        config_name: str | None = None,
+        data_dir: str | os.PathLike[str] | None = None,
+        data_files: Any = None,
+        **options: Any,
+    ) -> None:
+        name = config_name or self.DEFAULT_CONFIG_NAME
+        if data_files is None and name in CONFIGS:
+            # As data files the shards are part of the cache's name: what was repackaged is read again.
+            download = datasets.DownloadConfig(
+                token=options.get("token"), storage_options=options.get("storage_options") or {}
+            )
+            data_files = _shards(_root(data_dir), name, download)
+        super().__init__(config_name=name, data_files=data_files, **options)
+
+    def as_dataset(self, *args: Any, **options: Any) -> Any:
+        """As in `datasets`, at the config's sampling rate."""
+        return self._finished(super().as_dataset(*args, **options))
+
+    def as_streaming_dataset(self, *args: Any, **options: Any) -> Any:
+        """As in `datasets`, at the config's sampling rate."""
+        return self._finished(super().as_streaming_dataset(*args, **options))
+
+    def _finished(self, loaded: Any) -> Any:
+        if "audio" in self.info.features:
+            _warn_without_torchcodec()
+        if self.config.sampling_rate is None:
+            return loaded
+        audio = datasets.Audio(sampling_rate=self.config.sampling_rate)
+        return _each(loaded, functools.partial(_with_audio, audio=audio))
+
+
+def load(
+    config: str = "xtts",
+    split: str | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    streaming: bool = False,
+    decode: bool = True,
+    sampling_rate: int | None = None,
+    **options: Any,
+) -> Any:
+    """Loads a config and decodes its audio with soundfile: no torchcodec, no FFmpeg, no PyTorch.
+
+    Nothing is rewritten: a clip is decoded when its row is read. `filter` and `map` read whole rows unless given
+    `input_columns`; `with_format(None)` ends the decoding, as before `save_to_disk`. A decoded stream has no
+    `features`: number 3 of its column `domain` is `DOMAINS[3]`.
+
+    Args:
+        config: one of `CONFIGS`.
+        split: a split, or a slice such as `train[:10]` unless streaming; None loads them all.
+        data_dir: the dataset's root, as `DeepDialogue` says.
+        streaming: whether to read rows as they are asked for, without a copy in the cache.
+        decode: whether to decode; else `audio` holds the encoded `bytes` and the `path`, a bare file name.
+        sampling_rate: to decode audio at, in hertz; None keeps the dataset's own. Unused unless decoding.
+        options: what a builder takes, such as `columns`, `filters`, `cache_dir` or `token`.
+
+    Returns:
+        What `datasets.load_dataset` returns: a Dataset, or an IterableDataset when streaming, or a dict of
+        them. Each item of `audio` is `{"array": ..., "sampling_rate": hertz, "path": file name}`, the array
+        float32 of shape (samples,) in -1..1.
+
+    Raises:
+        FileNotFoundError: there is no such dataset, or it lacks the config.
+        ImportError: soundfile is missing, or soxr where audio must be resampled.
+        ValueError: an unknown config or split.
+    """
+    builder = DeepDialogue(config_name=config, data_dir=data_dir, hash=_fingerprint(), **options)
+    # The parent's methods: what they return is decoded here, so nothing needs saying about torchcodec.
+    if streaming:
+        loaded = Parquet.as_streaming_dataset(builder, split=split)
+    else:
+        builder.download_and_prepare()
+        loaded = Parquet.as_dataset(builder, split=split)
+    if decode:
+        return decoded(loaded, sampling_rate)
+    return _each(loaded, functools.partial(_with_audio, audio=datasets.Audio(decode=False)))
+
+
+def decoded(loaded: Any, sampling_rate: int | None = None) -> Any:
+    """Has soundfile decode the audio of a dataset that was loaded in another way.
+
+    Args:
+        loaded: a Dataset or IterableDataset, or a dict or list of them.
+        sampling_rate: to decode audio at, in hertz; None keeps the dataset's own.
+
+    Returns:
+        The same data, nothing copied, its audio as `load` gives it.
+    """
+    return _each(loaded, functools.partial(_decoded, sampling_rate=sampling_rate))
+
+
+class SoundfileFormatter(PythonFormatter):  # type: ignore[misc]
+    """Rows as plain Python objects, their audio decoded by soundfile: a Dataset's format `soundfile`.
+
+    A transform would decode the audio to read any other column, too.
+    """
+
+    def __init__(
+        self,
+        features: datasets.Features | None = None,
+        lazy: bool = False,  # noqa: FBT001, FBT002 - as the parent has it
+        token_per_repo_id: Any = None,
+        decode: Callable[[list[Any]], list[Any]] | None = None,
+    ) -> None:
+        if features and "audio" in features:
+            features = datasets.Features({**features, "audio": [datasets.Audio(decode=False)]})
+        super().__init__(features, lazy, token_per_repo_id)
+        self.decode = decode or _decode
+
+    def format_row(self, pa_table: pa.Table) -> dict[str, Any]:
+        """One row, its clips decoded."""
+        row: dict[str, Any] = super().format_row(pa_table)
+        return row | {"audio": self.decode(row["audio"])} if "audio" in row else row
+
+    def format_column(self, pa_table: pa.Table) -> list[Any]:
+        """One column, its clips decoded if it is `audio`."""
+        column: list[Any] = super().format_column(pa_table)
+        return list(map(self.decode, column)) if pa_table.column_names == ["audio"] else column
+
+    def format_batch(self, pa_table: pa.Table) -> dict[str, list[Any]]:
+        """Some rows as a dict of columns, their clips decoded."""
+        batch: dict[str, list[Any]] = super().format_batch(pa_table)
+        return batch | {"audio": list(map(self.decode, batch["audio"]))} if "audio" in batch else batch
+
+
+def register() -> None:
+    """Makes `load_dataset("deepdialogue", config)` build `DeepDialogue`, and adds the format `soundfile`.
+
+    Importing this module does it; calling it again changes nothing. A packaged folder `./deepdialogue` still
+    comes first where no `data_dir` is given. The working folder is not searched for data files and the Hub is
+    not asked.
+    """
+    found = datasets.load.dataset_module_factory
+    if hasattr(found, "deepdialogue"):
+        return
+
+    @functools.wraps(found)
+    def dataset_module_factory(path: str, *args: Any, **options: Any) -> Any:
+        if path == "deepdialogue" and (options.get("data_dir") or not _is_packaged(Path(path))):
+            return datasets.load.DatasetModule(__name__, _fingerprint(), {"dataset_name": path})
+        return found(path, *args, **options)
+
+    dataset_module_factory.deepdialogue = True  # type: ignore[attr-defined]
+    datasets.load.dataset_module_factory = dataset_module_factory
+    datasets.inspect.dataset_module_factory = dataset_module_factory
+    _register_formatter(SoundfileFormatter, "soundfile")
+
+
+def _classes(names: tuple[str, ...]) -> datasets.ClassLabel:
+    return datasets.ClassLabel(names=list(names))
+
+
+def _legacy(feature: Any) -> Any:
+    """A feature's dict with every list written `[item]`: `datasets` 3 does not know `List`."""
+    if isinstance(feature, list):
+        return [_legacy(item) for item in feature]
+    if feature.get("_type") == "List":
+        return [_legacy(feature["feature"])]
+    if isinstance(feature.get("_type"), str):
+        return feature
+    return {name: _legacy(part) for name, part in feature.items()}
+
+
+@functools.cache
+def _fingerprint() -> str:
+    """Of this file: another version of it builds another cache."""
+    return hashlib.sha256(Path(__file__).read_bytes()).hexdigest()
+
+
+def _is_packaged(folder: Path) -> bool:
+    """Whether it is a dataset; a checkout of this project has a README too, but with this file beside it."""
+    return (folder / "README.md").is_file() and not (folder / "deepdialogue.py").exists()
+
+
+def _root(data_dir: str | os.PathLike[str] | None) -> str:
+    if named := os.fspath(data_dir or os.environ.get("DEEPDIALOGUE_DATA", "")):
+        return named.rstrip("/") if "://" in named else str(Path(named).expanduser().absolute())
+    for folder in (Path("deepdialogue"), Path("dist", "deepdialogue")):
+        if _is_packaged(folder):
+            return str(folder.absolute())
+    raise FileNotFoundError(
+        "no DeepDialogue dataset here: pass data_dir=, or set DEEPDIALOGUE_DATA to a packaged folder or to "
+        "hf://datasets/ORG/NAME, or work where ./deepdialogue or ./dist/deepdialogue is a packaged folder"
+    )
+
+
+def _shards(root: str, config: str, download: datasets.DownloadConfig) -> DataFilesDict:
+    shards = DataFilesDict()
+    for split in SPLITS:
+        try:
+            found = DataFilesDict.from_patterns(
+                {split: [f"{root}/{config}/{split}/*.parquet"]}, download_config=download
+            )
+        except FileNotFoundError:
+            continue
+        # On the Hub a pattern without a match is an empty list.
+        if found[split]:
+            shards.update(found)
+    if not shards:
+        raise FileNotFoundError(
+            f"{root} has no {config}/<split>/*.parquet: name a packaged dataset with the config {config!r}"
+        )
+    return shards
+
+
+def _each(loaded: Any, change: Callable[[Any], Any]) -> Any:
+    """Changes a dataset that has audio, or each one of a dict or list of them."""
+    if isinstance(loaded, dict):
+        return type(loaded)({split: _each(dataset, change) for split, dataset in loaded.items()})
+    if isinstance(loaded, list):
+        return [_each(dataset, change) for dataset in loaded]
+    return change(loaded) if "audio" in (loaded.features or ()) else loaded
+
+
+def _decoded(dataset: Any, sampling_rate: int | None) -> Any:
+    clips = dataset.features["audio"]
+    own = clips[0] if isinstance(clips, list) else clips.feature
+    decode = functools.partial(_decode, sampling_rate=sampling_rate or own.sampling_rate)
+    if isinstance(dataset, datasets.IterableDataset):
+        return _with_audio(dataset, datasets.Audio(decode=False)).map(
+            functools.partial(_decode_row, decode=decode)
+        )
+    # A function of this module, not a number: a process that unpickles the dataset then knows the format.
+    return dataset.with_format("soundfile", decode=decode)
+
+
+def _decode_row(row: dict[str, Any], decode: Callable[[list[Any]], list[Any]]) -> dict[str, Any]:
+    return {"audio": decode(row["audio"])}
+
+
+def _decode(clips: list[dict[str, Any]], sampling_rate: int | None = None) -> list[dict[str, Any]]:
+    """Decodes encoded clips, and resamples those of another rate."""
+    waveforms = []
+    for clip in clips:
+        samples, rate = _needed("soundfile").read(io.BytesIO(clip["bytes"]), dtype="float32")
+        if samples.ndim > 1:
+            samples = samples.mean(axis=1)
+        if sampling_rate not in {None, rate}:
+            samples, rate = _needed("soxr").resample(samples, rate, sampling_rate), sampling_rate
+        waveforms.append({"array": samples, "sampling_rate": rate, "path": clip["path"]})
+    return waveforms
+
+
+def _with_audio(dataset: Any, audio: datasets.Audio) -> Any:
+    """The same data with another audio feature, nothing copied: `Dataset.cast` would write it all anew."""
+    contract = datasets.Features({**dataset.features, "audio": [audio]})
+    if isinstance(dataset, datasets.IterableDataset):
+        return dataset.cast(contract)
+    info = dataset.info.copy()
+    info.features = contract
+    return datasets.Dataset(dataset.data, info=info, split=dataset.split)
+
+
+def _needed(module: str) -> Any:
+    try:
+        return importlib.import_module(module)
+    except ImportError as error:
+        raise ImportError(f"decoding audio needs {module} ({error}): pip install {module}") from None
+
+
+@functools.cache
+def _warn_without_torchcodec() -> None:
+    """Says, once, what to do where `datasets` could not decode what it has just loaded."""
+    if int(datasets.__version__.split(".")[0]) < 4:
+        return
+    try:
+        importlib.import_module("torchcodec.decoders")
+    except (ImportError, OSError, RuntimeError) as error:
+        reason = str(error).strip().split("\n")[0]
+        logging.getLogger(__name__).warning(
+            "plain load_dataset decodes audio with torchcodec and FFmpeg's libraries, not found here (%s): "
+            "use deepdialogue.load(...), which needs neither, or install deepdialogue[torchcodec] and "
+            "FFmpeg. Text columns and Audio(decode=False) work without",
+            reason,
+        )
+
+
+if not __name__.startswith("datasets_modules"):  # where `datasets` 3 runs this file as a script
+    register()

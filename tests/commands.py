@@ -1,0 +1,102 @@
+"""The public command line, run as a user runs it; and small studies and sites to run it on."""
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from builder.config import resources
+
+REHEARSAL = '[models."*"]\nbackend = "rehearsal"\n\n[speech."*"]\nengine = "espeak"\n'
+
+
+def deepdialogue(*arguments, cwd, python=sys.executable, preexec=None):
+    """Runs one verb to its end."""
+    return subprocess.run(
+        [python, "-m", "builder", *map(str, arguments)],
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        env=environment(),
+        timeout=240,
+        preexec_fn=preexec,
+        check=False,
+    )
+
+
+def started(*arguments, cwd):
+    """Starts one verb and does not wait."""
+    command = [sys.executable, "-m", "builder", *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+def environment():
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
+    return kept | {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
+
+
+def study(folder: Path, *, edits=(), **plan) -> Path:
+    """A small study of the shipped vocabulary and prompts: two domains, two pairings, a dialogue of each.
+
+    Args:
+        folder: where its files go.
+        edits: pairs of text, replaced in the study's file.
+        plan: replaces lines of its plan.
+    """
+    configs = folder / "configs"
+    shutil.copytree(resources("configs"), configs)
+    lines = {
+        "dialogues_per_cell": "1",
+        "domains": '["travel", "work"]',
+        "pairings": '["phi4-mini", "llama3-8B_gemma3-4B"]',
+        "turns": "{ min = 3, max = 5 }",
+    } | plan
+    path = configs / "quickstart.toml"
+    text = "".join(
+        f"{key} = {lines[key]}\n" if (key := line.split(" ")[0]) in lines and "=" in line else line
+        for line in path.read_text().splitlines(keepends=True)
+    )
+    for old, new in edits:
+        assert old in text, old
+        text = text.replace(old, new)
+    path.write_text(text)
+    return path
+
+
+def site(folder: Path, text: str) -> Path:
+    path = folder / "site.toml"
+    path.write_text(text)
+    return path
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder with its bytes."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()
+    }
+
+
+def lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
+def wait_for(condition, process, timeout_s=60):
+    """Waits until the condition holds; whether it did before the process ended."""
+    end = time.monotonic() + timeout_s
+    while time.monotonic() < end:
+        if condition():
+            return True
+        if process.poll() is not None:
+            return False
+        time.sleep(0.005)
+    raise TimeoutError
+
+
+def kill(process):
+    process.send_signal(signal.SIGKILL)
+    process.communicate()

@@ -1,0 +1,73 @@
+import asyncio
+
+import pytest
+
+from builder.errors import EndpointError, ProtocolError
+from builder.llm import _retry
+from builder.llm._retry import BusyError, persist
+
+
+class Room:
+    """Counts who is inside and how often someone came."""
+
+    def __init__(self):
+        self.inside = self.entered = 0
+
+    async def __aenter__(self):
+        self.inside += 1
+        self.entered += 1
+
+    async def __aexit__(self, *_):
+        self.inside -= 1
+
+
+def run(outcomes, attempts=5, pause_s=8.0, monkeypatch=None, room=None):
+    """Plays the outcomes; gives the answer and the pauses taken, without waiting for them."""
+    room = room or Room()
+    pauses = []
+
+    async def ask():
+        assert room.inside == 1
+        outcome = outcomes.pop(0)
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+    async def sleep(seconds):
+        assert room.inside == 0
+        pauses.append(seconds)
+
+    monkeypatch.setattr(_retry.asyncio, "sleep", sleep)
+    return asyncio.run(persist(ask, room, attempts, pause_s)), pauses
+
+
+def test_a_failure_that_may_pass_is_tried_again_and_the_place_is_given_up_meanwhile(monkeypatch):
+    room = Room()
+    answer, pauses = run([EndpointError("a"), EndpointError("b"), "yes"], monkeypatch=monkeypatch, room=room)
+    assert (answer, len(pauses), room.entered) == ("yes", 2, 3)
+
+
+def test_a_refusal_goes_straight_through(monkeypatch):
+    room = Room()
+    with pytest.raises(ProtocolError, match="no such model"):
+        run([ProtocolError("no such model"), "never"], monkeypatch=monkeypatch, room=room)
+    assert room.entered == 1
+
+
+def test_the_last_failure_says_how_often_it_was_tried(monkeypatch):
+    with pytest.raises(EndpointError, match=r"^b \(2 attempts\)$"):
+        run([EndpointError("a"), EndpointError("b")], attempts=2, monkeypatch=monkeypatch)
+
+
+def test_the_longest_pause_doubles_up_to_a_minute_and_each_is_drawn_anew(monkeypatch):
+    drawn = []
+    monkeypatch.setattr(_retry.random, "uniform", lambda low, high: drawn.append((low, high)) or high)
+    _, pauses = run([*(EndpointError("a") for _ in range(5)), 1], attempts=6, monkeypatch=monkeypatch)
+    assert drawn == [(0, 8), (0, 16), (0, 32), (0, 60), (0, 60)]
+    assert pauses == [8, 16, 32, 60, 60]
+
+
+def test_it_comes_back_no_sooner_than_the_server_asks_and_waits_a_minute_at_most_for_it(monkeypatch):
+    monkeypatch.setattr(_retry.random, "uniform", lambda _low, _high: 0.25)
+    _, pauses = run([BusyError("a", 3), BusyError("b", 3600), EndpointError("c"), 1], monkeypatch=monkeypatch)
+    assert pauses == [3.25, 60.25, 0.25]

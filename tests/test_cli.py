@@ -1,0 +1,347 @@
+"""The main job, end to end, through the public command line; and what it says to bad input."""
+
+import fcntl
+import json
+import os
+import re
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.commands import REHEARSAL, deepdialogue, kill, lines, site, started, study, tree, wait_for
+
+ROOT = Path(__file__).parent.parent
+LIGHT = ROOT / ".venv/bin/python"
+
+
+@pytest.fixture(scope="session")
+def built(tmp_path_factory):
+    """The shipped quickstart, built in the light environment where there is one."""
+    folder = tmp_path_factory.mktemp("quickstart")
+    python = str(LIGHT) if LIGHT.exists() else sys.executable
+    done = deepdialogue("build", "quickstart", "--site", "rehearsal", cwd=folder, python=python)
+    assert done.returncode == 0, done.stderr
+    return folder, done
+
+
+def test_the_quickstart_leaves_a_dataset_and_says_what_where_and_how_to_load_it(built):
+    folder, done = built
+    assert (folder / "dist/deepdialogue/README.md").is_file()
+    assert 'load_dataset("deepdialogue", "xtts")' in done.stdout
+    assert "a rehearsal: stand-ins took part; same schema, not training data" in done.stdout
+    for config in ("xtts", "orpheus", "text-only"):
+        assert re.search(rf"{config} +\d+ train, \d+ validation, \d+ test", done.stdout)
+
+
+def test_the_lines_it_prints_to_load_the_dataset_work_as_they_stand(built, tmp_path):
+    folder, done = built
+    shown = [
+        line.strip() for line in done.stdout.splitlines() if line.strip().startswith(("cd ", "python -c"))
+    ]
+    assert len(shown) == 3
+    python = LIGHT if LIGHT.exists() else Path(sys.executable)
+    environment = {
+        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "HF_HOME": str(tmp_path),
+        "HF_HUB_OFFLINE": "1",
+    }
+    run = subprocess.run(
+        ["bash", "-euc", "\n".join(shown)],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert run.returncode == 0, run.stderr
+    assert "num_rows" in run.stdout
+    assert "'array': array(" in run.stdout
+
+
+def test_a_second_run_does_nothing_and_says_so(built):
+    folder, _ = built
+    before = tree(folder / "dist")
+    done = deepdialogue("build", "quickstart", "--site", "rehearsal", cwd=folder)
+    assert done.returncode == 0
+    assert "nothing to do: dist/deepdialogue is up to date" in done.stderr
+    assert tree(folder / "dist") == before
+
+
+def test_the_quickstart_has_several_domains_every_kind_of_pairing_and_something_for_the_judges_to_do(built):
+    folder, _ = built
+    reviews = [
+        json.loads(line) for line in (folder / "runs/quickstart/reviews.jsonl").read_bytes().splitlines()[1:]
+    ]
+    assert len(reviews) == 60
+    pairings = {review["id"].partition("/")[0] for review in reviews}
+    assert any("_" in name for name in pairings)
+    assert any("_" not in name for name in pairings)
+    card = (folder / "dist/deepdialogue/README.md").read_text()
+    accepted = int(re.search(r"Of the 60 dialogues, (\d+) were accepted", card)[1])
+    assert 30 <= accepted < 60
+    assert "This is a rehearsal, not training data" in card
+
+
+def test_the_dataset_validates_and_a_changed_byte_a_missing_file_or_a_stray_one_does_not(built, tmp_path):
+    folder, _ = built
+    assert deepdialogue("validate", folder / "dist/deepdialogue", cwd=folder).returncode == 0
+    harmed = tmp_path / "harmed"
+    shutil.copytree(folder / "dist/deepdialogue", harmed)
+    shards = sorted(harmed.glob("xtts/train/*.parquet"))
+    data = bytearray(shards[0].read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    shards[0].write_bytes(data)
+    shards[1].unlink()
+    (harmed / "text-only/train/stray.parquet").write_bytes(b"")
+    done = deepdialogue("validate", harmed, cwd=folder)
+    assert done.returncode == 1
+    assert f"{shards[0]}: its checksum is not the manifest's" in done.stderr
+    assert f"{shards[1]}: missing" in done.stderr
+    assert "stray.parquet: not in the manifest" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_status_and_show_read_a_run_without_changing_it(built):
+    folder, _ = built
+    before = tree(folder / "runs")
+    status = deepdialogue("status", cwd=folder)
+    assert "generate" in status.stdout
+    assert "accepted" in status.stdout
+    first = json.loads((folder / "runs/quickstart/dialogues.jsonl").read_bytes().splitlines()[1])
+    shown = deepdialogue("show", "runs/quickstart", first["id"], cwd=folder)
+    assert shown.returncode == 0
+    said = " ".join(shown.stdout.split())
+    for turn in first["turns"]:
+        assert turn["text"] in said
+        assert turn["emotion"] in said
+    assert tree(folder / "runs") == before
+
+
+def test_show_answers_a_wrong_id_with_the_nearest_and_hides_escape_codes(built, tmp_path):
+    folder, _ = built
+    run = tmp_path / "run"
+    shutil.copytree(folder / "runs/quickstart", run, ignore=shutil.ignore_patterns("audio"))
+    ledger = run / "dialogues.jsonl"
+    head, first, *_ = ledger.read_bytes().splitlines(keepends=True)
+    dialogue = json.loads(first)
+    dialogue["turns"][0]["text"] = "\x1b[2J\x1b]0;owned\x07gone"
+    ledger.write_bytes(head + json.dumps(dialogue).encode() + b"\n")
+    shown = deepdialogue("show", run, cwd=tmp_path)
+    assert "gone" in shown.stdout
+    assert "\x1b" not in shown.stdout
+    wrong = deepdialogue("show", run, dialogue["id"] + "1", cwd=tmp_path)
+    assert wrong.returncode == 1
+    assert f"did you mean '{dialogue['id']}'?" in wrong.stderr
+
+
+def test_help_teaches_by_example():
+    top = deepdialogue("--help", cwd=ROOT)
+    assert "deepdialogue build quickstart --site rehearsal" in top.stdout
+    for verb in (
+        "plan",
+        "generate",
+        "judge",
+        "synthesize",
+        "package",
+        "build",
+        "ingest",
+        "status",
+        "show",
+        "validate",
+    ):
+        said = deepdialogue(verb, "--help", cwd=ROOT)
+        assert f"deepdialogue {verb}" in said.stdout.partition("examples:")[2]
+
+
+def test_a_run_killed_again_and_again_ends_in_the_same_bytes_and_asks_for_no_finished_turn_twice(tmp_path):
+    what = study(tmp_path, dialogues_per_cell="3")
+    where = site(tmp_path, REHEARSAL.replace('"rehearsal"\n', '"rehearsal"\nlatency_s = 0.03\nlimit = 2\n'))
+    straight = deepdialogue("build", what, "--site", where, "--run", "a", "--out", "a-out", cwd=tmp_path)
+    assert straight.returncode == 0, straight.stderr
+
+    run, kills = tmp_path / "b", 0
+    build = ("build", what, "--site", where, "--run", "b", "--out", "b-out")
+    for ledger, count in (
+        ("turns", 5),
+        ("turns", 21),
+        ("reviews", 4),
+        ("recordings/xtts", 3),
+        ("recordings/orpheus", 2),
+    ):
+        process = started(*build, cwd=tmp_path)
+        if wait_for(lambda: lines(run / f"{ledger}.jsonl") > count, process):  # noqa: B023
+            kills += 1
+        kill(process)
+    assert kills >= 4
+    done = deepdialogue(*build, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert tree(tmp_path / "b-out") == tree(tmp_path / "a-out")
+    entries = [json.loads(line) for line in (run / "turns.jsonl").read_bytes().splitlines()[1:]]
+    turns = [(entry["id"], entry["index"]) for entry in entries]
+    assert len(turns) == len(set(turns)) == lines(tmp_path / "a/turns.jsonl") - 1
+
+
+def test_an_interrupted_run_says_how_to_go_on(tmp_path):
+    what = study(tmp_path)
+    where = site(tmp_path, REHEARSAL.replace('"rehearsal"\n', '"rehearsal"\nlatency_s = 0.5\nlimit = 1\n'))
+    deepdialogue("plan", what, "--run", "run", cwd=tmp_path)
+    process = started("generate", what, "--site", where, "--run", "run", cwd=tmp_path)
+    assert wait_for(lambda: lines(tmp_path / "run/turns.jsonl") > 1, process)
+    process.send_signal(signal.SIGTERM)
+    said, _ = process.communicate()
+    assert process.returncode == 130
+    assert "interrupted: what is finished is kept; run the same command to go on" in said
+    assert "Traceback" not in said
+
+
+def refused(done, *said, status=1):
+    """One clear line, a non-zero exit, no traceback."""
+    errors = [line for line in done.stderr.splitlines() if line.startswith("deepdialogue: error:")]
+    assert done.returncode == status, done.stderr
+    assert len(errors) == 1, done.stderr
+    assert "Traceback" not in done.stderr
+    for words in said:
+        assert words in errors[0]
+
+
+def test_two_processes_on_one_run_are_refused(tmp_path):
+    what = study(tmp_path)
+    assert deepdialogue("plan", what, "--run", "run", cwd=tmp_path).returncode == 0
+    with (tmp_path / "run/.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        refused(deepdialogue("plan", what, "--run", "run", cwd=tmp_path), "another process works on run")
+        assert deepdialogue("status", "run", cwd=tmp_path).returncode == 0, "looking is allowed"
+
+
+def test_a_run_pinned_to_another_study_is_refused_naming_the_key(tmp_path):
+    what = study(tmp_path)
+    assert deepdialogue("plan", what, "--run", "run", cwd=tmp_path).returncode == 0
+    what.write_text(what.read_text().replace("dialogues_per_cell = 1", "dialogues_per_cell = 2"))
+    before = tree(tmp_path / "run")
+    done = deepdialogue("plan", what, "--run", "run", cwd=tmp_path)
+    refused(
+        done, "pinned to another study", "plan.dialogues_per_cell was 1 and is now 2", "use another --run"
+    )
+    assert tree(tmp_path / "run") == before
+
+
+def test_a_rehearsed_run_does_not_go_on_for_real(tmp_path):
+    what = study(tmp_path)
+    deepdialogue("plan", what, "--run", "run", cwd=tmp_path)
+    path = tmp_path / "run/run.json"
+    pin = json.loads(path.read_bytes())
+    path.write_text(json.dumps(pin | {"rehearsal": {"text": False}}))
+    done = deepdialogue("generate", "--run", "run", "--site", site(tmp_path, REHEARSAL), cwd=tmp_path)
+    refused(done, "its text was really made so far, and with this site would be rehearsed")
+
+
+def test_a_torn_line_is_mended_and_said_and_another_schema_is_refused(tmp_path):
+    what, where = study(tmp_path), site(tmp_path, REHEARSAL)
+    build = ("build", what, "--site", where, "--run", "run", "--out", "out")
+    assert deepdialogue(*build, cwd=tmp_path).returncode == 0
+    before = tree(tmp_path / "out")
+    ledger = tmp_path / "run/dialogues.jsonl"
+    whole = ledger.read_bytes()
+    ledger.write_bytes(whole[:-10])
+    done = deepdialogue(*build, cwd=tmp_path)
+    assert done.returncode == 0
+    assert "dialogues.jsonl: a torn last line was cut off; what it said is owed again" in done.stderr
+    assert sorted(ledger.read_bytes().splitlines()) == sorted(whole.splitlines())
+    assert tree(tmp_path / "out") == before
+    ledger.write_bytes(whole.replace(b'"schema":1', b'"schema":2', 1))
+    refused(
+        deepdialogue(*build, cwd=tmp_path),
+        "dialogues.jsonl: written in schema 2, this version reads schema 1",
+    )
+
+
+def test_a_full_disk_stops_with_one_line_and_the_same_command_goes_on(tmp_path):
+    what, where = study(tmp_path), site(tmp_path, REHEARSAL)
+    build = ("build", what, "--site", where, "--run", "run", "--out", "out")
+
+    def little_room():
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (400_000, resource.RLIM_INFINITY))
+
+    refused(
+        deepdialogue(*build, cwd=tmp_path, preexec=little_room),
+        "the disk is full",
+        "run the same command again",
+    )
+    assert not (tmp_path / "out").exists(), "a dataset is there as a whole or not at all"
+    assert deepdialogue(*build, cwd=tmp_path).returncode == 0
+    assert deepdialogue("validate", "out", cwd=tmp_path).returncode == 0
+
+
+def test_a_folder_that_holds_something_else_is_not_overwritten(tmp_path):
+    what, where = study(tmp_path), site(tmp_path, REHEARSAL)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("years of work")
+    build = ("build", what, "--site", where, "--run", "run", "--out", "out")
+    refused(deepdialogue(*build, cwd=tmp_path), "out exists and is no packaged dataset", "--out")
+    assert tree(out) == {"thesis.txt": b"years of work"}
+
+
+@pytest.mark.parametrize(
+    ("edit", "said"),
+    [
+        (("seed =", "sed ="), "unknown key 'sed': did you mean 'seed'?"),
+        (("[speech.xtts]", "[speech.xtts]\nattempts = 'many'"), "key 'speech.xtts.attempts' is 'many'"),
+        (
+            ("checks = { audible = {},", "checks = { audibel = {},"),
+            "no check 'audibel': did you mean 'audible'?",
+        ),
+        (("checks = { audible = {},", "checks = { audible = { min = 1 },"), "unknown key 'min'"),
+    ],
+)
+def test_a_typo_in_the_study_is_one_line_before_anything_is_made(tmp_path, edit, said):
+    what = study(tmp_path, edits=[edit])
+    refused(deepdialogue("build", what, "--site", "rehearsal", "--run", "run", cwd=tmp_path), said)
+    assert not (tmp_path / "run/scenarios.jsonl").exists() or lines(tmp_path / "run/scenarios.jsonl") == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('[models."*"]\nbackend = "tgj"\n', "no backend 'tgj': did you mean 'tgi'?"),
+        (
+            '[models."*"]\nbackend = "tgi"\nurl = "http://x"\nlimt = 3\n',
+            "unknown key 'limt': did you mean 'limit'?",
+        ),
+        (
+            '[models."*"]\nbackend = "tgi"\nurl = "http://x"\ntoken = "hf_aaaaaaaaaaaaaaaaaaaaaaaa"\n',
+            "holds a secret",
+        ),
+        ('[models.phi4-mini]\nbackend = "rehearsal"\n', "has no table"),
+    ],
+)
+def test_a_site_that_cannot_work_is_one_line_and_repeats_no_secret(tmp_path, text, said):
+    done = deepdialogue(
+        "build", study(tmp_path), "--site", site(tmp_path, text), "--run", "run", cwd=tmp_path
+    )
+    refused(done, said)
+    assert "hf_aaaa" not in done.stderr
+
+
+def test_without_a_study_or_a_site_it_says_what_to_name(tmp_path):
+    refused(deepdialogue("status", cwd=tmp_path), "there is no run under runs/")
+    refused(
+        deepdialogue("build", cwd=tmp_path),
+        "no study is named",
+        "deepdialogue build quickstart --site rehearsal",
+    )
+    refused(deepdialogue("build", "quickstart", cwd=tmp_path), "no site is named", "--site rehearsal")
+    refused(deepdialogue("status", tmp_path, cwd=tmp_path), "is no run folder")
+    refused(deepdialogue("validate", tmp_path, cwd=tmp_path), "not a packaged dataset")
+    refused(deepdialogue("package", "published", "--run", "run", cwd=tmp_path), "no dialogue is accepted yet")
+    refused(
+        deepdialogue("plan", "published", "--run", "run", cwd=tmp_path),
+        "has no [plan]",
+        "deepdialogue ingest",
+    )

@@ -1,0 +1,139 @@
+"""What a study and a site refuse, and how they say it."""
+
+import shutil
+
+import pytest
+
+from builder.config import load_site, load_study, resources
+from builder.errors import ConfigError
+
+
+def edited(tmp_path, file, old="", new=""):
+    """The quickstart study, with one edit in one of the files it is made of."""
+    configs = tmp_path / "configs"
+    shutil.copytree(resources("configs"), configs)
+    path = configs / file
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+    return load_study(str(configs / "quickstart.toml"))
+
+
+def site(tmp_path, text):
+    path = tmp_path / "site.toml"
+    path.write_text(text)
+    return load_site(str(path))
+
+
+@pytest.mark.parametrize("path", sorted((resources("configs")).glob("*.toml")), ids=lambda path: path.stem)
+def test_every_shipped_study_loads_by_its_name_and_is_called_like_its_file(path):
+    assert load_study(path.stem).name == path.stem
+
+
+@pytest.mark.parametrize(
+    "path", sorted((resources("configs") / "sites").glob("*.toml")), ids=lambda path: path.stem
+)
+def test_every_shipped_site_loads_by_its_name(path):
+    assert load_site(path.stem).name == path.stem
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            "dialogues_per_cell",
+            "dialogues_per_cel",
+            "unknown key 'plan.dialogues_per_cel': did you mean 'dialogues_per_cell'?",
+        ),
+        (
+            "dialogues_per_cell = 2",
+            'dialogues_per_cell = "2"',
+            "key 'plan.dialogues_per_cell' is '2': Expected `int`",
+        ),
+        ("seed = 2505\n", "", "missing key 'seed'"),
+        ('rule = "reachable"', 'rule = "reachible"', "key 'plan.transitions.rule' is 'reachible'"),
+        ("in_domain = 0.8", "in_domain = 8", "key 'plan.transitions.in_domain' is 8"),
+        ('"cooking"', '"coking"', "plan.domains selects unknown domain 'coking': did you mean 'cooking'?"),
+        (
+            '"phi4-mini",',
+            '"phi4-maxi",',
+            "plan.pairings selects unknown pairing 'phi4-maxi': did you mean 'phi4-mini'?",
+        ),
+        (
+            "turns = { min = 3, max = 10 }",
+            "turns = { min = 9, max = 3 }",
+            "turns.min is 9, more than turns.max, 3",
+        ),
+        ("train = 0.7", "train = 0.9", "three shares of at least 0 that sum to 1"),
+        ("[speech.xtts]", "[speech.text-only]", "'text-only' has no speech"),
+        (
+            "voices-ravdess.toml",
+            "voices-ravdes.toml",
+            "names the file 'vocabularies/voices-ravdes.toml', which is not in",
+        ),
+        ("name =", "name +=", "not TOML"),
+    ],
+)
+def test_a_typo_in_a_study_is_named_with_file_key_value_and_repair(tmp_path, old, new, said):
+    with pytest.raises(ConfigError) as caught:
+        edited(tmp_path, "quickstart.toml", old, new)
+    assert said in str(caught.value)
+    assert "quickstart.toml" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        (
+            '"amused", "curious", "enthusiastic", "happy", "proud"',
+            '"hapy"',
+            r"leads to unknown emotion 'hapy': did you mean 'happy'\?",
+        ),
+        ('"curious", "frustrated", "relaxed", "surprised"', "", "emotion 'bored' has no successor"),
+        (
+            '"llama3-70B", second',
+            '"llama3-7B", second',
+            r"is of unknown model 'llama3-7B': did you mean 'llama3-70B'\?",
+        ),
+    ],
+)
+def test_a_vocabulary_that_refers_to_nothing_is_refused(tmp_path, old, new, said):
+    with pytest.raises(ConfigError, match=said):
+        edited(tmp_path, "vocabularies/deepdialogue.toml", old, new)
+
+
+def test_a_prompt_without_its_placeholder_is_refused_by_name(tmp_path):
+    with pytest.raises(ConfigError, match=r"prompt 'reply': the placeholder \{emotion\} is missing"):
+        edited(tmp_path, "prompts/reply.txt", "{emotion}", "")
+
+
+def test_a_study_or_site_that_is_not_shipped_is_answered_with_the_nearest():
+    with pytest.raises(ConfigError, match=r"no study is called 'quickstar': did you mean 'quickstart'\?"):
+        load_study("quickstar")
+    with pytest.raises(ConfigError, match=r"no site is called 'rehersal': did you mean 'rehearsal'\?"):
+        load_site("rehersal")
+    with pytest.raises(ConfigError, match=r"nowhere\.toml: there is no such study file"):
+        load_study("nowhere.toml")
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'token = "abc"',
+        'api_key = "abc"',
+        'note = "hf_abcdefghijklmnopqrstuvwxyz"',
+        'url = "http://me:hunter2@example.com"',
+        'headers = { authorization = "Bearer abcdefghijkl" }',
+    ],
+)
+def test_a_secret_in_a_site_is_refused_and_not_repeated(tmp_path, line):
+    with pytest.raises(ConfigError, match=r"key 'models\.\*\.") as caught:
+        site(tmp_path, f'[models."*"]\nbackend = "tgi"\n{line}\n')
+    for secret in ("abc", "hunter2"):
+        assert secret not in str(caught.value)
+
+
+def test_the_name_of_an_environment_variable_is_no_secret(tmp_path):
+    table = site(tmp_path, '[models."*"]\nbackend = "tgi"\nurl = "http://x"\ntoken_env = "HF_TOKEN"\n')
+    assert table.models["*"]["token_env"] == "HF_TOKEN"

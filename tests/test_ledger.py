@@ -1,0 +1,129 @@
+"""What a run's ledgers promise."""
+
+import resource
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.errors import RunError
+from builder.ledger import Ledger
+from builder.records import Record
+
+
+class Note(Record):
+    id: str
+    text: str = ""
+
+
+def notes(path, *, writable=True, latest=False):
+    return Ledger(path, Note, writable=writable, latest=latest)
+
+
+def test_what_was_appended_is_read_back_in_the_order_of_writing(tmp_path):
+    with notes(tmp_path / "notes.jsonl") as ledger:
+        for number in (3, 1, 2):
+            ledger.append(str(number), Note(id=str(number), text="x" * 5000 * number))
+    with notes(tmp_path / "notes.jsonl", writable=False) as ledger:
+        assert ledger.ids() == ["3", "1", "2"]
+        assert [len(note.text) for note in ledger] == [15000, 5000, 10000]
+        assert "2" in ledger
+        assert "4" not in ledger
+
+
+@given(cut=st.integers(min_value=0, max_value=10_000))
+def test_a_line_torn_at_any_byte_is_owed_again_and_the_ones_before_it_are_kept(tmp_path_factory, cut):
+    path = tmp_path_factory.mktemp("torn") / "notes.jsonl"
+    with notes(path) as ledger:
+        for number in range(20):
+            ledger.append(str(number), Note(id=str(number), text="é\n" * number))
+    whole = path.read_bytes()
+    cut %= len(whole) + 1
+    path.write_bytes(whole[:cut])
+    kept = max(0, whole[:cut].count(b"\n") - 1)
+    with notes(path) as ledger:
+        assert ledger.ids() == [str(number) for number in range(kept)]
+        for number in range(kept, 20):
+            ledger.append(str(number), Note(id=str(number), text="é\n" * number))
+    assert path.read_bytes() == whole
+
+
+def test_a_reader_beside_a_writer_sees_whole_lines_only_and_changes_nothing(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    with notes(path) as ledger:
+        ledger.append("a", Note(id="a"))
+    path.write_bytes(path.read_bytes() + b'{"id":"b","te')
+    before = path.read_bytes()
+    with notes(path, writable=False) as ledger:
+        assert ledger.ids() == ["a"]
+    assert path.read_bytes() == before
+
+
+def test_the_first_line_of_an_id_counts_unless_the_latest_is_asked_for(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    with notes(path) as ledger:
+        ledger.append("a", Note(id="a", text="first"))
+        ledger.append("b", Note(id="b"))
+        ledger.append("a", Note(id="a", text="second"))
+        assert ledger["a"].text == "first"
+        assert [note.text for note in ledger.lines()] == ["first", "", "second"]
+    with notes(path, writable=False, latest=True) as ledger:
+        assert ledger["a"].text == "second"
+        assert len(ledger) == 2
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"ledger":"notes","schema":7}\n', "schema 7, this version reads schema 1"),
+        (b'{"ledger":"turns","schema":1}\n', "holds the ledger 'turns'"),
+        (b'{"id":"a"}\n', "first line does not say what ledger"),
+        (b"\x00\x01\n", "first line does not say what ledger"),
+        (b'{"ledger":"notes","schema":1}\n{"id":"a"}\nnonsense\n{"id":"b"}\n', "line 3: not a Note"),
+    ],
+)
+def test_what_is_not_this_ledger_is_refused_by_name_and_left_as_it_is(tmp_path, content, said):
+    path = tmp_path / "notes.jsonl"
+    path.write_bytes(content)
+    with pytest.raises(RunError, match=said) as caught:
+        notes(path)
+    assert str(path) in str(caught.value)
+    assert path.read_bytes() == content
+
+
+def test_a_record_of_another_shape_is_an_error_with_its_place_not_a_torn_line(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    path.write_bytes(b'{"ledger":"notes","schema":1}\n{"id":"a","colour":"red"}\n')
+    with (
+        notes(path, writable=False) as ledger,
+        pytest.raises(RunError, match=r"the record of a: not a Note: .*colour"),
+    ):
+        ledger["a"]
+
+
+def test_a_full_disk_leaves_the_ledger_as_it_was_before_the_line(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    script = textwrap.dedent("""
+        import resource, signal, sys
+        from pathlib import Path
+        from tests.test_ledger import Note, notes
+        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+        ledger = notes(Path(sys.argv[1]))
+        ledger.append("a", Note(id="a"))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (1000, resource.RLIM_INFINITY))
+        try:
+            ledger.append("b", Note(id="b", text="x" * 5000))
+        except OSError as error:
+            print(error.strerror)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+        ledger.append("c", Note(id="c"))
+        ledger.close()
+    """)
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[1] == resource.RLIM_INFINITY, "the limit can be set back"
+    done = subprocess.run([sys.executable, "-c", script, path], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "File too large"
+    with notes(path, writable=False) as ledger:
+        assert ledger.ids() == ["a", "c"]
