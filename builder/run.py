@@ -29,7 +29,7 @@ from builder.core.dialogue import Dialogue, Turn
 from builder.core.scenario import Scenario
 from builder.core.speech import Recording
 from builder.core.verdict import Review, decide
-from builder.errors import ConfigError, EndpointError, ItemError, RunError
+from builder.errors import ConfigError, EndpointError, ItemError, RunError, nearest
 from builder.judges import Judge
 from builder.ledger import Ledger
 from builder.llm import Backend, Endpoint
@@ -238,12 +238,17 @@ class Run:
     def _check_plugins(self) -> None:
         """Makes every plug-in once, so that a misspelt setting is found before any work is done."""
         self.judges()
-        for model in self.study.vocabulary.models if self.site and self.site.models else ():
-            self.backend(model)
         for config in self.study.speech:
             self.checks(config)
-            if self.site and self.site.speech:
-                self.engine(config)
+        if self.site is None:
+            return
+        for model in self.site.models:
+            self.backend(model)
+            if model not in {"*", *self.study.vocabulary.models}:
+                hint = nearest(model, self.study.vocabulary.models)
+                raise ConfigError(f"site {self.site.name!r}, models.{model}: no model of the study: {hint}")
+        for config in self.site.speech:
+            self.engine(config)
 
     def judges(self) -> dict[str, Judge]:
         """The judges of the study, by name, in its order."""

@@ -339,7 +339,10 @@ def test_without_a_study_or_a_site_it_says_what_to_name(tmp_path):
     refused(deepdialogue("build", "quickstart", cwd=tmp_path), "no site is named", "--site rehearsal")
     refused(deepdialogue("status", tmp_path, cwd=tmp_path), "is no run folder")
     refused(deepdialogue("validate", tmp_path, cwd=tmp_path), "not a packaged dataset")
-    refused(deepdialogue("package", "published", "--run", "run", cwd=tmp_path), "no dialogue is accepted yet")
+    refused(
+        deepdialogue("package", "published", "--run", "run", cwd=tmp_path),
+        "none of its 0 dialogues is accepted",
+    )
     refused(
         deepdialogue("plan", "published", "--run", "run", cwd=tmp_path),
         "has no [plan]",

@@ -58,7 +58,7 @@ async def package(run: Run) -> Tally:
     accepted = sorted(run.accepted())
     if not accepted:
         raise RunError(
-            f"{run.folder}: no dialogue is accepted yet: run the stages before, `deepdialogue status` shows them"
+            f"{run.folder}: none of its {len(run.dialogues)} dialogues is accepted: `deepdialogue status` shows what is owed"
         )
     out, record = run.out, run.folder / "package.json"
     partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")

@@ -232,6 +232,17 @@ def test_without_a_domain_it_speaks_of_the_words_of_the_prompt():
     assert re.search("bicycle|seen", line)
 
 
+@given(head=st.text(max_size=40), partner=st.text(max_size=40), topics=st.text(max_size=20))
+@settings(max_examples=150, deadline=None)
+def test_whatever_a_prompt_says_it_is_answered(head, partner, topics):
+    messages = (
+        Message(role="system", content=f"{head} about x: {topics}"),
+        Message(role="user", content=f"{partner}\n\nThe emotion you feel: happy"),
+    )
+    (line,) = say(Prompt(model="m", messages=messages, decoding=Decoding(), seed=1))
+    assert any(cue in line.lower() for cue in manners().manners["happy"].cues)
+
+
 def test_a_prompt_without_a_word_is_answered_all_the_same():
     (line,) = say(
         Prompt(model="m", messages=(Message(role="user", content=""),), decoding=Decoding(), seed=1)
