@@ -93,7 +93,7 @@ class Site(Record):
 def resources(kind: str) -> Path:
     """The folder of what is shipped with the project: `configs` or `card`, in a checkout or an installed package."""
     here = Path(__file__).parent
-    return next(folder for folder in (here / kind, here.parent / kind) if folder.is_dir())
+    return next(folder for folder in (here / "shipped" / kind, here.parent / kind) if folder.is_dir())
 
 
 def load_study(reference: str) -> Study:

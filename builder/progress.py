@@ -64,7 +64,7 @@ def bar(what: str, total: int) -> Iterator[Bar]:
         yield Bar(what, total, None, None)
         return
     columns = (
-        TextColumn("{task.description:<12}"),
+        TextColumn("{task.description:<18}"),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("[red]{task.fields[failed]}"),

@@ -9,6 +9,7 @@ import pytest
 from tests.commands import REHEARSAL, deepdialogue, site, study
 from tests.servers.loopback import answer
 from tests.servers.tgi import TGIServer
+from tests.tiny import make_llama
 
 FIRST, SECOND = "meta-llama/Meta-Llama-3-8B-Instruct", "google/gemma-3-4b-it"
 JUDGE = "Qwen/Qwen2.5-72B-Instruct"
@@ -258,3 +259,38 @@ def test_of_dialogues_with_the_same_text_the_first_by_id_is_kept_whatever_order_
         for review in records(tmp_path / "run/reviews.jsonl")
     }
     assert scores == {id: float(id == min(scores)) for id in scores}
+
+
+def test_a_small_model_in_process_is_asked_through_the_same_command_and_what_it_babbles_is_not_kept(tmp_path):
+    what = one_judge(tmp_path, turns="{ min = 3, max = 3 }")
+    script = tmp_path / "configs/prompts/script.toml"
+    script.write_text(
+        script.read_text()
+        .replace("max_tokens = 128", "max_tokens = 12")
+        .replace("attempts = 4", "attempts = 2")
+    )
+    model = make_llama(tmp_path / "model", context=4096)
+    vocabulary = tmp_path / "configs/vocabularies/deepdialogue.toml"
+    text = vocabulary.read_text()
+    vocabulary.write_text(
+        text.replace("billion_parameters = 8 }", "billion_parameters = 8, system_role = false }")
+    )
+    where = site(tmp_path, f'[models."*"]\nbackend = "transformers"\npath = "{model}"\ndevice = "cpu"\n')
+    deepdialogue("plan", what, "--run", "run", cwd=tmp_path)
+    done = deepdialogue("generate", "--run", "run", "--site", where, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "0 failed, 1 given up" in done.stderr
+    (failure,) = records(tmp_path / "run/failures/generate.jsonl")
+    assert failure["message"].startswith("turn 1 of 3, llama3-8B: ")
+    assert failure["boundary"] == "reply"
+
+
+def test_a_model_whose_weights_are_not_there_stops_with_one_line(tmp_path):
+    what = one_judge(tmp_path)
+    where = site(tmp_path, '[models."*"]\nbackend = "transformers"\npath = "no/such-model"\n')
+    deepdialogue("plan", what, "--run", "run", cwd=tmp_path)
+    done = deepdialogue("generate", "--run", "run", "--site", where, cwd=tmp_path)
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    (line,) = [line for line in done.stderr.splitlines() if line.startswith("deepdialogue: error:")]
+    assert "no/such-model" in line
