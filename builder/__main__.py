@@ -7,6 +7,7 @@ Law of the file: it parses, calls and prints. What goes wrong is one line and an
 import argparse
 import asyncio
 import errno
+import io
 import os
 import signal
 import sys
@@ -19,10 +20,10 @@ from rich.console import Console
 
 from builder.config import load_site, load_study
 from builder.errors import ConfigError, DeepDialogueError
-from builder.pipeline import STAGES, stage
+from builder.pipeline import STAGES, generate_and_judge, stage
 from builder.progress import say
 from builder.run import Run, Tally
-from builder.views import show_dialogue, show_plan, show_status
+from builder.views import show_dialogue, show_estimate, show_plan, show_status
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -51,22 +52,28 @@ _STAGE_EXAMPLES = {
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs one verb and returns the exit status."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        # A folder's name or a model's words may hold what the terminal's encoding lacks.
+        sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         status: int = options.do(options)
+        sys.stdout.flush()
     except DeepDialogueError as error:
         say(f"deepdialogue: error: {error}")
         return 1
-    except BrokenPipeError:
-        # Whoever read what is printed, such as `head`, has seen enough.
+    except (BrokenPipeError, SystemExit):
+        # Whoever read what is printed, such as `head`, has seen enough; rich makes the second of the first.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except OSError as error:
-        what = "the disk is full" if error.errno in _FULL else error.strerror or str(error)
+        what, repair = error.strerror or str(error), "mend that"
+        if error.errno in _FULL:
+            what, repair = "the disk is full", "make room"
         where = f"{error.filename}: " if error.filename else ""
         say(
-            f"deepdialogue: error: {where}{what}: what is finished is kept; make room and run the same command again"
+            f"deepdialogue: error: {where}{what}: what is finished is kept; {repair} and run the same command again"
         )
         return 1
     except KeyboardInterrupt:
@@ -99,7 +106,14 @@ def _parser() -> argparse.ArgumentParser:
         return added
 
     for name, help in STAGES.items():
-        _run_options(verb(name, help, _stage, _STAGE_EXAMPLES[name]))
+        added = verb(name, help, _stage, _STAGE_EXAMPLES[name])
+        _run_options(added)
+        if name == "plan":
+            added.add_argument(
+                "--estimate",
+                action="store_true",
+                help="also show calls, tokens, hours and money by model; the site's speeds and prices say how fast and how dear",
+            )
     _run_options(
         verb(
             "build",
@@ -129,6 +143,31 @@ def _parser() -> argparse.ArgumentParser:
     ingest.add_argument(
         "--run", type=Path, default=Path("runs/published"), help="the run folder (%(default)s)"
     )
+
+    doctor = verb(
+        "doctor",
+        "ask every endpoint and engine of a site whether it is fit for a study",
+        _doctor,
+        "deepdialogue doctor my-site.toml configs/deepdialogue.toml",
+    )
+    doctor.add_argument("site", metavar="SITE", help="a TOML file, or a shipped site")
+    doctor.add_argument(
+        "study", nargs="?", default="deepdialogue", metavar="STUDY", help="what is to be made (%(default)s)"
+    )
+    endpoints = verb(
+        "endpoints",
+        "start, list, pause or delete Inference Endpoints for the models of a study",
+        _endpoints,
+        "deepdialogue endpoints up my-site.toml --yes\n  deepdialogue endpoints list my-site.toml\n"
+        "  deepdialogue endpoints down my-site.toml --delete",
+    )
+    endpoints.add_argument("action", choices=("up", "down", "list"), help="what is to be done")
+    endpoints.add_argument("site", metavar="SITE", help="a TOML file with a table [endpoints]")
+    endpoints.add_argument(
+        "study", nargs="?", default="deepdialogue", metavar="STUDY", help="whose models (%(default)s)"
+    )
+    endpoints.add_argument("--yes", action="store_true", help="the price that `up` tells is agreed to")
+    endpoints.add_argument("--delete", action="store_true", help="`down` deletes them, rather than pausing")
 
     status = verb(
         "status",
@@ -196,6 +235,8 @@ def _stage(options: argparse.Namespace) -> int:
         tally = _timed(run, options.verb)
         if options.verb == "plan":
             show_plan(run, Console())
+            if options.estimate:
+                show_estimate(run, Console())
         elif options.verb == "package":
             _say_made(run)
         return _status_of(tally)
@@ -205,25 +246,42 @@ def _build(options: argparse.Namespace) -> int:
     with _opened(options) as run:
         tallies = []
         for name in STAGES:
-            tallies.append(_timed(run, name))
-            if tallies[-1].failed:
-                say(f"deepdialogue: {name} is not finished: `deepdialogue status {run.folder}` says why")
-                return 3
+            if name == "generate" and run.site is not None and run.site.overlap:
+                tallies += _timed_together(run)
+            elif name != "judge" or run.site is None or not run.site.overlap:
+                tallies.append(_timed(run, name))
         if not any(tally.done for tally in tallies):
             say(f"nothing to do: {run.out} is up to date")
         _say_made(run)
-        return _status_of(Tally.sum(tallies))
+        whole = Tally.sum(tallies)
+        if whole.failed:
+            say(
+                f"{whole.failed} items failed and are owed again: `deepdialogue status {run.folder}` says why"
+            )
+        return _status_of(whole)
 
 
 def _timed(run: Run, name: str) -> Tally:
     begin = time.monotonic()
     tally = asyncio.run(stage(name)(run))
+    _say_done(name, tally, begin)
+    return tally
+
+
+def _timed_together(run: Run) -> list[Tally]:
+    begin = time.monotonic()
+    tallies = list(asyncio.run(generate_and_judge(run)))
+    for name, tally in zip(("generate", "judge"), tallies, strict=True):
+        _say_done(name, tally, begin)
+    return tallies
+
+
+def _say_done(name: str, tally: Tally, begin: float) -> None:
     given_up = f", {tally.given_up} given up" if tally.given_up else ""
     say(
         f"{name}: {tally.done} done, {tally.skipped} done before, {tally.failed} failed{given_up}, "
         f"{time.monotonic() - begin:.1f} s"
     )
-    return tally
 
 
 def _status_of(tally: Tally) -> int:
@@ -245,6 +303,24 @@ def _ingest(options: argparse.Namespace) -> int:
         for failure in run.unresolved("ingest"):
             say(f"  {failure.id}: {failure.message}")
         return _status_of(tally)
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from builder.doctor import doctor, show_findings
+
+    findings = asyncio.run(doctor(load_study(options.study), load_site(options.site)))
+    show_findings(findings, Console())
+    return 1 if any(finding.faults for finding in findings) else 0
+
+
+def _endpoints(options: argparse.Namespace) -> int:
+    from builder.hosting import endpoints, read_hosting
+
+    site = load_site(options.site)
+    hosting = read_hosting(site.endpoints, site.name)
+    return endpoints(
+        options.action, load_study(options.study), hosting, Console(), yes=options.yes, delete=options.delete
+    )
 
 
 def _status(options: argparse.Namespace) -> int:

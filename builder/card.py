@@ -1,8 +1,10 @@
 """The card: what the dataset holds, in figures counted from its own rows.
 
-Law of the file: no figure is written by hand; what was not measured is not on the card.
+Law of the file: no figure is written by hand; what was not measured is not on the card; words that come from elsewhere stay
+words, whatever Markdown they hold.
 """
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -14,9 +16,11 @@ from builder.core.row import Row
 from builder.core.statistics import Census
 from builder.core.verdict import decide
 from builder.dataset import Shard
+from builder.progress import plain
 from builder.run import Run
 
 _TASKS = ["text-generation", "text-to-speech", "automatic-speech-recognition", "audio-classification"]
+_MARKUP = re.compile(r"[\\`<>\[\]|]")
 _SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
@@ -59,7 +63,7 @@ class Figures:
 
 
 def retention(run: Run) -> dict[str, Any]:
-    """What became of every dialogue: planned, held, accepted, undecided, rejected, by criterion and by pairing."""
+    """What became of every dialogue: planned, failed, held, accepted, undecided, rejected, by criterion and by pairing."""
     outcomes: Counter[str] = Counter()
     reasons: Counter[str] = Counter()
     pairings: dict[str, Counter[str]] = {name: Counter() for name in run.study.vocabulary.pairings}
@@ -78,11 +82,17 @@ def retention(run: Run) -> dict[str, Any]:
             reasons.update(f"{outcome}: {reason}" for reason in decision.reasons)
         outcomes[outcome] += 1
         pairing[outcome] += 1
+    failures = Counter(
+        failure.boundary for failure in run.unresolved("generate") if failure.id not in run.dialogues
+    )
     return {
         "planned": len(run.scenarios),
         "held": len(run.dialogues),
+        "failures": dict(sorted(failures.items())),
+        "owed": len(run.scenarios) - len(run.dialogues) - failures.total(),
         "outcomes": outcomes,
-        "reasons": reasons,
+        # By name where they are as many: the order of the ledger is nobody's business.
+        "reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
         "pairings": {name: counts for name, counts in pairings.items() if counts},
     }
 
@@ -122,8 +132,27 @@ def render(run: Run, figures: Figures, shards: list[Shard]) -> str:
         emotions=vocabulary.emotions,
         models=vocabulary.models,
         thresholds=study.acceptance.thresholds,
+        inline=_inline,
+        code=_code,
+        block=_block,
     )
     return str(card)
+
+
+def _inline(text: object) -> str:
+    """Words in a line or a cell of Markdown."""
+    return _MARKUP.sub(r"\\\g<0>", " ".join(plain(str(text)).split()))
+
+
+def _code(text: object) -> str:
+    """Words as code within a line."""
+    return "`" + " ".join(plain(str(text)).split()).replace("`", "'") + "`"
+
+
+def _block(text: str) -> str:
+    """Text as a block of its own, fenced by more backticks than it has in a row."""
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}text\n{plain(text).strip()}\n{fence}"
 
 
 def _config(config: str, shards: list[Shard], *, default: bool) -> dict[str, Any]:

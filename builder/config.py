@@ -4,6 +4,7 @@ Moving a study to another site cannot change what it asks for; a run is pinned t
 Law of the file: what it returns is checked through and through; what it refuses is named by file, key and value.
 """
 
+import math
 import re
 import tomllib
 from collections.abc import Iterator
@@ -14,8 +15,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from builder.core.chat import Script
+from builder.core.estimate import Speed
 from builder.core.scenario import Plan, Splits, scenarios
 from builder.core.speech import Sex, Voice
+from builder.core.usage import Budget, Price
 from builder.core.verdict import Acceptance
 from builder.core.vocabulary import Vocabulary
 from builder.errors import ConfigError, nearest
@@ -53,7 +56,7 @@ class Speech(Record):
 class Study(Record):
     """What is made."""
 
-    name: Annotated[str, msgspec.Meta(pattern="^[a-z0-9]+([-_][a-z0-9]+)*$")]
+    name: Annotated[str, msgspec.Meta(pattern=r"\A[a-z0-9]+([-_][a-z0-9]+)*\Z")]
     title: str
     """What the card is headed with."""
     seed: int
@@ -84,10 +87,20 @@ class Site(Record):
     """Where it is made. The tables are by name, and `*` stands for every name that has no table of its own."""
 
     name: str
-    models: dict[str, Table] = {}
-    """Where each model is served: `backend` and its settings."""
+    models: dict[str, Table | tuple[Table, ...]] = {}
+    """Where each model is served: `backend` and its settings. Several tables (`[[models.NAME]]`) are replicas."""
     speech: dict[str, Table] = {}
     """What speaks each dataset config: `engine` and its settings."""
+    overlap: bool = False
+    """Whether `build` judges while it generates. Only where the judges' models have room to spare."""
+    budget: Budget = Budget()
+    """The most that a run may use before it stops."""
+    prices: dict[str, Price] = {}
+    """What each model costs."""
+    speeds: dict[str, Speed] = {}
+    """How fast each model is served, for `plan --estimate`."""
+    endpoints: Table = {}
+    """What `deepdialogue endpoints` starts; see docs/serving.md."""
 
 
 def resources(kind: str) -> Path:
@@ -103,10 +116,12 @@ def load_study(reference: str) -> Study:
         reference: a TOML file, or the name of a study that is shipped, such as `quickstart`.
 
     Raises:
-        ConfigError: names the file, the key, the value and the repair.
+        ConfigError: names the file, the key, the value and the repair; a secret in the file is refused.
     """
     path = _find(reference, resources("configs"), "study")
-    return convert(_read(path), Study, str(path))
+    table = _read(path)
+    _refuse_secrets(table, str(path))
+    return convert(table, Study, str(path))
 
 
 def load_site(reference: str) -> Site:
@@ -138,30 +153,50 @@ def _find(reference: str, shipped: Path, what: str) -> Path:
     return shipped / f"{reference}.toml"
 
 
-def _read(path: Path) -> Table:
+def _read(path: Path, within: tuple[Path, ...] = ()) -> Table:
     try:
-        table = tomllib.loads(path.read_text(encoding="utf-8"))
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        table = tomllib.loads(_text(path))
+        return {key: _inlined(value, (*within, path), key) for key, value in table.items()}
+    except tomllib.TOMLDecodeError as error:
         raise ConfigError(f"{path}: not TOML: {error}") from None
+    except RecursionError:
+        raise ConfigError(f"{path}: not TOML: its values are nested too deeply") from None
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{path}: not UTF-8: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
-    return {key: _inlined(value, path, key) for key, value in table.items()}
 
 
-def _inlined(value: Any, path: Path, key: str) -> Any:
-    """Puts the text (or, of a TOML file, the table) in place of every `{ file = "..." }`."""
+def _inlined(value: Any, within: tuple[Path, ...], key: str) -> Any:
+    """Puts the text (or, of a TOML file, the table) in place of every `{ file = "..." }`.
+
+    Args:
+        value: what stands at `key`.
+        within: the file it stands in, last, and before it the files that named that one.
+        key: the whole key.
+    """
+    path = within[-1]
     if isinstance(value, list):
-        return [_inlined(part, path, f"{key}[{position}]") for position, part in enumerate(value)]
+        return [_inlined(part, within, f"{key}[{position}]") for position, part in enumerate(value)]
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ConfigError(f"{path}: key {key!r} is {value}: a finite number is needed")
     if not isinstance(value, dict):
         return value
     if set(value) != {"file"}:
-        return {name: _inlined(part, path, f"{key}.{name}") for name, part in value.items()}
+        return {name: _inlined(part, within, f"{key}.{name}") for name, part in value.items()}
     file = path.parent / str(value["file"])
     if not file.is_file():
         raise ConfigError(
             f"{path}: key {key!r} names the file {value['file']!r}, which is not in {path.parent}"
         )
-    return _read(file) if file.suffix == ".toml" else file.read_text(encoding="utf-8")
+    if any(file.samefile(outer) for outer in within):
+        raise ConfigError(f"{path}: key {key!r} names the file {value['file']!r}, which it is part of itself")
+    return _read(file, within) if file.suffix == ".toml" else _text(file)
 
 
 def _refuse_secrets(table: Table, where: str) -> None:
@@ -171,8 +206,15 @@ def _refuse_secrets(table: Table, where: str) -> None:
                 f"{where}: key {key!r} holds a secret: put it into an environment variable and name that one: "
                 f'token_env = "HF_TOKEN"'
             )
-        if "://" in value and urlsplit(value).password is not None:
+        if _has_password(value):
             raise ConfigError(f"{where}: key {key!r} holds a password: take it out of the address")
+
+
+def _has_password(address: str) -> bool:
+    try:
+        return "://" in address and urlsplit(address).password is not None
+    except ValueError:
+        return False  # no address at all, as its backend will say
 
 
 def _strings(value: Any, key: str) -> Iterator[tuple[str, str]]:

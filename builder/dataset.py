@@ -10,6 +10,7 @@ Law of the file: the same rows give the same bytes, and memory holds one row gro
 """
 
 import hashlib
+import shlex
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -61,13 +62,21 @@ def read_manifest(folder: Path) -> Manifest:
         return msgspec.json.decode(path.read_bytes(), type=Manifest)
     except OSError as error:
         raise DatasetError(f"{path}: {error.strerror}: not a packaged dataset") from None
-    except msgspec.DecodeError as error:
+    except ValueError as error:
         raise DatasetError(f"{path}: not a manifest: {error}") from None
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes the manifest, the last file of a packaged folder."""
     (folder / MANIFEST).write_bytes(msgspec.json.format(encode(manifest), indent=2) + b"\n")
+
+
+def strays(folder: Path, manifest: Manifest) -> Iterator[Path]:
+    """What lies in a packaged folder and is not the dataset's own, sorted."""
+    known = {MANIFEST, CARD, *(shard.path for shard in manifest.shards)}
+    for path in sorted(folder.rglob("*")):
+        if (path.is_symlink() or not path.is_dir()) and path.relative_to(folder).as_posix() not in known:
+            yield path
 
 
 def describe(folder: Path) -> str:
@@ -92,7 +101,7 @@ def describe(folder: Path) -> str:
     lines += [
         "",
         "to load it:",
-        f"  cd {folder.parent}",
+        f"  cd {shlex.quote(str(folder.parent))}",
         f'  python -c \'from datasets import load_dataset; print(load_dataset("{folder.name}", "{config}"))\'',
     ]
     if spoken:

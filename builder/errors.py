@@ -4,6 +4,7 @@
     ├── ConfigError              a study, site, vocabulary or prompt that cannot be used as written
     ├── RunError                 a run folder that is locked, pinned to another study, or unreadable
     ├── DatasetError             a packaged dataset that is not what its card says
+    ├── BudgetError              what the site allows to be spent is spent; the run stops cleanly and can go on
     └── ItemError                one item failed; it is recorded with its boundary and owed again
         ├── EndpointError        boundary "endpoint": unreachable, overloaded or failing; worth another try
         ├── ProtocolError        boundary "protocol": the server refused the request or answered nonsense
@@ -34,6 +35,10 @@ class RunError(DeepDialogueError):
 
 class DatasetError(DeepDialogueError):
     """A packaged dataset is not what its card says."""
+
+
+class BudgetError(DeepDialogueError):
+    """What a site allows to be spent is spent. What was in flight is finished, and the run can go on with more."""
 
 
 class ItemError(DeepDialogueError):

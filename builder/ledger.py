@@ -5,6 +5,7 @@ writing, and what it would have said is owed again. Anything else that cannot be
 Law of the file: no line is ever changed, and memory holds ids and offsets, not records.
 """
 
+import math
 import os
 import time
 from collections.abc import Iterator
@@ -56,7 +57,8 @@ class Ledger(Generic[R]):
         self._kind = kind
         self._latest = latest
         self._offsets: dict[str, int] = {}
-        self._unsynced_since: float | None = None
+        self._unsynced = False
+        self._synced_at = -math.inf
         self._fd: int | None = None
         if writable:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,8 +75,7 @@ class Ledger(Generic[R]):
 
     def _open(self, *, writable: bool) -> None:
         size = os.fstat(self._file).st_size
-        with os.fdopen(os.dup(self._file), "rb") as lines:
-            lines.seek(0)
+        with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
                 if not line.endswith(b"\n"):
                     break
@@ -94,7 +95,7 @@ class Ledger(Generic[R]):
     def _check_header(self, line: bytes) -> None:
         try:
             header = msgspec.json.decode(line, type=_Header)
-        except msgspec.DecodeError:
+        except ValueError:
             raise RunError(
                 f"{self.path}: the first line does not say what ledger it is: not a ledger of a run"
             ) from None
@@ -109,8 +110,8 @@ class Ledger(Generic[R]):
     def _id_of(self, line: bytes, number: int) -> str:
         try:
             return _ID.decode(line).id
-        except msgspec.DecodeError as error:
-            raise RunError(f"{self.path}, line {number}: not a {self._kind.__name__}: {error}") from None
+        except ValueError as error:
+            raise self._unreadable(f"line {number}", error) from None
 
     def _index(self, id: str, offset: int) -> None:
         if self._latest:
@@ -169,11 +170,19 @@ class Ledger(Generic[R]):
     def _record(self, line: bytes, what: str) -> R:
         try:
             return self._decoder.decode(line)
-        except msgspec.DecodeError as error:
-            raise RunError(f"{self.path}, {what}: not a {self._kind.__name__}: {error}") from None
+        except ValueError as error:
+            raise self._unreadable(what, error) from None
+
+    def _unreadable(self, what: str, error: ValueError) -> RunError:
+        return RunError(
+            f"{self.path}, {what}: not a {self._kind.__name__}: {error}: take the line out, and what it said is owed again"
+        )
 
     def append(self, id: str, record: R) -> None:
-        """Writes one record. It is with the operating system on return, and on the disk a second later at most.
+        """Writes one record. It is with the operating system on return.
+
+        It is on the disk on return, too, unless the disk was waited for less than a second ago; what is written
+        meanwhile is there with the next record, with `sync` or with `close`.
 
         Raises:
             OSError: it could not be written, as on a full disk; then the ledger is as it was before.
@@ -192,17 +201,15 @@ class Ledger(Generic[R]):
             os.ftruncate(self._file, self._size)
             raise
         self._size += length
-        now = time.monotonic()
-        if self._unsynced_since is None:
-            self._unsynced_since = now
-        elif now - self._unsynced_since >= _SYNC_S:
+        self._unsynced = True
+        if time.monotonic() - self._synced_at >= _SYNC_S:
             self.sync()
 
     def sync(self) -> None:
         """Makes sure that everything written is on the disk."""
-        if self._unsynced_since is not None:
+        if self._unsynced:
             os.fdatasync(self._file)
-            self._unsynced_since = None
+            self._unsynced, self._synced_at = False, time.monotonic()
 
     def close(self) -> None:
         """Puts everything on the disk and lets go of the file."""

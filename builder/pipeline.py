@@ -11,10 +11,15 @@ Law of the file: nothing but the stages and their order. The same dict is the co
 the folder `stages` is the registry: each verb is the function of its own name in the file of its own name.
 """
 
+import asyncio
 import importlib
 from collections.abc import Callable, Coroutine
 
+import msgspec
+
 from builder.run import Run, Tally
+
+_JUDGE_EVERY_S = 5.0
 
 Stage = Callable[[Run], Coroutine[None, None, Tally]]
 
@@ -32,3 +37,20 @@ def stage(name: str) -> Stage:
     """The stage of this name; what it needs is imported now, not before."""
     verb: Stage = getattr(importlib.import_module(f"builder.stages.{name}"), name)
     return verb
+
+
+async def generate_and_judge(run: Run) -> tuple[Tally, Tally]:
+    """Both at once: what is held is judged while the rest is held."""
+    judge = stage("judge")
+    generating = asyncio.create_task(stage("generate")(run))
+    done = 0
+    try:
+        while True:
+            finished, _ = await asyncio.wait([generating], timeout=_JUDGE_EVERY_S)
+            judged = await judge(run)
+            done += judged.done
+            if finished:
+                return generating.result(), msgspec.structs.replace(judged, done=done)
+    finally:
+        generating.cancel()
+        await asyncio.gather(generating, return_exceptions=True)

@@ -3,6 +3,7 @@
 Law of the file: everything goes to stderr, so that what a verb prints can be piped; nothing here knows what is counted.
 """
 
+import re
 import sys
 import time
 from collections.abc import Iterator
@@ -21,6 +22,7 @@ from rich.progress import (
 )
 
 _LINE_EVERY_S = 5.0
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class Bar:
@@ -77,5 +79,10 @@ def bar(what: str, total: int) -> Iterator[Bar]:
 
 
 def say(line: str) -> None:
-    """One plain line."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201
+    """One plain line, whatever escape codes or line breaks the words of others bring into it."""
+    print(plain(line).replace("\n", " "), file=sys.stderr, flush=True)  # noqa: T201
+
+
+def plain(text: str) -> str:
+    """The same text with a mark in place of every control code; line breaks and tabs stay."""
+    return _CONTROL.sub("\ufffd", text)

@@ -13,6 +13,7 @@ from typing import Self
 from builder.audio import AudioFiles, encode, sha256_of
 from builder.core.emotion import Ravdess
 from builder.core.speech import Clip, Recording, Samples
+from builder.errors import SourceError
 from builder.ledger import Ledger
 
 
@@ -27,10 +28,12 @@ class Recorder(AbstractContextManager["Recorder"]):
     def __init__(self, audio: AudioFiles, ledger: Ledger[Recording]) -> None:
         self._audio, self._ledger = audio, ledger
         self._one_at_a_time = threading.Lock()
+        self._sampling_rate_hz: int | None = None
 
     def __enter__(self) -> Self:
         ends: dict[str, int] = {}
         for recording in self._ledger:
+            self._sampling_rate_hz = recording.sampling_rate_hz
             for clip in recording.clips:
                 ends[clip.file] = max(ends.get(clip.file, 0), clip.offset + clip.num_bytes)
         self._audio.trim(ends)
@@ -67,10 +70,16 @@ class Recorder(AbstractContextManager["Recorder"]):
             ravdess: the acted class of each.
 
         Raises:
+            SourceError: the recordings kept before are at another sampling rate; a dataset has one.
             OSError: the disk is full; then neither the clips nor the line are there.
         """
         flacs = [encode(sound, sampling_rate_hz) for sound in samples]
         with self._one_at_a_time:
+            if sampling_rate_hz != (self._sampling_rate_hz or sampling_rate_hz):
+                raise SourceError(
+                    f"{id}: at {sampling_rate_hz} Hz, the recordings kept before are at {self._sampling_rate_hz} Hz: resample it"
+                )
+            self._sampling_rate_hz = sampling_rate_hz
             places = [self._audio.append(flac) for flac in flacs]
             self._audio.sync()
             clips = tuple(

@@ -3,6 +3,7 @@
     run.json                what the folder is pinned to: the study, and whether stand-ins take part
     scenarios.jsonl         plan        what is to be held
     turns.jsonl             generate    the journal: every finished turn
+    usage.jsonl             generate, judge     what the models were asked so far
     dialogues.jsonl         generate, ingest
     reviews.jsonl           judge
     recordings/CONFIG.jsonl synthesize, ingest
@@ -13,11 +14,12 @@ Law of the file: kill it at any moment, run it again, and nothing finished is lo
 """
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import msgspec
 from filelock import FileLock, Timeout
@@ -33,9 +35,11 @@ from builder.errors import ConfigError, EndpointError, ItemError, RunError, near
 from builder.judges import Judge
 from builder.ledger import Ledger
 from builder.llm import Backend, Endpoint
+from builder.meter import Meter
 from builder.plugins import make
 from builder.progress import bar, say
 from builder.records import Record, encode
+from builder.replicas import open_replicas
 from builder.tts import Engine
 
 T = TypeVar("T")
@@ -50,6 +54,8 @@ class TurnEntry(Record):
     id: str
     index: int
     """From 0."""
+    checkpoint: str
+    """What spoke it."""
     turn: Turn
 
 
@@ -114,7 +120,7 @@ class Run:
         self._writable = writable
         self._open = ExitStack()
         pin = folder / "run.json"
-        if not writable and not pin.exists():
+        if not pin.exists() and (study is None or not writable):
             raise RunError(f"{folder} is no run folder: it has no run.json")
         with self._open as opening:
             if writable:
@@ -123,6 +129,9 @@ class Run:
             self._pin = self._pinned(pin, study)
             self.study = self._pin.study
             self.site = site
+            self._check_plugins()
+            if not pin.exists():
+                _write(pin, encode(self._pin))
             self.scenarios = opening.enter_context(self._ledger("scenarios", Scenario))
             self.turns = opening.enter_context(self._ledger("turns", TurnEntry))
             self.dialogues = opening.enter_context(self._ledger("dialogues", Dialogue))
@@ -133,7 +142,7 @@ class Run:
                 for config in dict.fromkeys([*self.study.speech, *sorted(kept)])
             }
             self._failures: dict[str, Ledger[Failure]] = {}
-            self._check_plugins()
+            self._metered: Meter | None = None
             self._open = opening.pop_all()
 
     def __enter__(self) -> Self:
@@ -155,15 +164,11 @@ class Run:
         opened.callback(lock.release)
 
     def _pinned(self, path: Path, study: Study | None) -> _Pin:
-        if not path.exists():
-            if study is None:
-                raise RunError(f"{self.folder} is no run folder: it has no run.json")
-            pin = _Pin(study=study)
-            _write(path, encode(pin))
-            return pin
+        if study is not None and not path.exists():
+            return _Pin(study=study)
         try:
             pin = msgspec.json.decode(path.read_bytes(), type=_Pin)
-        except msgspec.DecodeError as error:
+        except ValueError as error:
             raise RunError(f"{path}: cannot be read by this version: {error}") from None
         if study is not None and pin.study != study:
             change = _difference(msgspec.to_builtins(pin.study), msgspec.to_builtins(study), "")
@@ -217,7 +222,9 @@ class Run:
         return self.recordings[config]
 
     def unresolved(self, work: str) -> list[Failure]:
-        """What failed in one piece of work and was not done since."""
+        """What failed in one piece of work and was not done since. To ask makes no ledger."""
+        if not (self.folder / "failures" / f"{work}.jsonl").exists():
+            return []
         return [failure for failure in self.failures(work) if failure.boundary != "resolved"]
 
     def accepted(self) -> Iterator[str]:
@@ -243,7 +250,7 @@ class Run:
         if self.site is None:
             return
         for model in self.site.models:
-            self.backend(model)
+            self.backends(model)
             if model not in {"*", *self.study.vocabulary.models}:
                 hint = nearest(model, self.study.vocabulary.models)
                 raise ConfigError(f"site {self.site.name!r}, models.{model}: no model of the study: {hint}")
@@ -262,15 +269,21 @@ class Run:
                     raise ConfigError(f"study {self.study.name!r}, judges.{name}: unknown model {model!r}")
         return judges
 
-    def backend(self, model: str) -> Backend:
-        """Where the site serves a model."""
-        table, where = self._table("models", model)
-        return make(Backend, table, where)
+    def backends(self, model: str) -> list[Backend]:
+        """Where the site serves a model: in one place, or in several, which are replicas."""
+        tables, where = self._table("models", model)
+        if isinstance(tables, dict):
+            return [make(Backend, tables, where)]
+        return [make(Backend, table, f"{where}[{place}]") for place, table in enumerate(tables)]
+
+    def rehearses(self, model: str) -> bool:
+        """Whether a stand-in answers for a model at the site."""
+        return any(backend.rehearsal for backend in self.backends(model))
 
     def engine(self, config: str) -> Engine:
         """What speaks a dataset config at the site."""
         table, where = self._table("speech", config)
-        return make(Engine, table, where)
+        return make(Engine, cast("dict[str, Any]", table), where)
 
     def checks(self, config: str) -> dict[str, Check]:
         """The checks of a dataset config's clips, by name."""
@@ -281,25 +294,38 @@ class Run:
             for name, table in self.study.speech[config].checks.items()
         }
 
-    def _table(self, kind: str, name: str) -> tuple[dict[str, object], str]:
+    def _table(self, kind: str, name: str) -> tuple[dict[str, Any] | tuple[dict[str, Any], ...], str]:
         if self.site is None:
             raise ConfigError(
                 "no site is named: --site says where models and engines are, such as --site rehearsal"
             )
-        tables: dict[str, dict[str, object]] = getattr(self.site, kind)
+        tables = getattr(self.site, kind)
         for key in (name, "*"):
             if key in tables:
                 return tables[key], f"site {self.site.name!r}, {kind}.{key}"
         raise ConfigError(f"site {self.site.name!r} has no table [{kind}.{name!r}], nor one for '*'")
 
     async def endpoints(self, models: Iterable[str], opened: AsyncExitStack) -> dict[str, Endpoint]:
-        """Opens the backends of these models; they close with `opened`."""
-        wanted = sorted(set(models))
-        backends = {model: self.backend(model) for model in wanted}
+        """Opens where these models are served, counts what they are asked, and stops at the budget.
+
+        They close with `opened`.
+        """
         vocabulary = self.study.vocabulary.models
-        contexts = [opened.enter_async_context(backends[model].open(vocabulary[model])) for model in wanted]
-        endpoints = [await context for context in contexts]
-        return dict(zip(wanted, endpoints, strict=True))
+        endpoints: dict[str, Endpoint] = {}
+        for model in sorted(set(models)):
+            together = await opened.enter_async_context(
+                open_replicas(self.backends(model), vocabulary[model])
+            )
+            metered = self._meter().wrap(model, together)
+            opened.callback(metered.close)
+            endpoints[model] = metered
+        return endpoints
+
+    def _meter(self) -> Meter:
+        if self._metered is None:
+            site = self.site or Site(name="")
+            self._metered = self._open.enter_context(Meter(self.folder, site.prices, site.budget))
+        return self._metered
 
     async def work(
         self,
@@ -340,7 +366,9 @@ class Run:
                         await do(item)
                     except ItemError as error:
                         id = _id_of(item)
-                        failures.append(id, Failure(id=id, boundary=error.boundary, message=str(error)))
+                        # A file's name may hold bytes that are no text; they stand escaped.
+                        message = str(error).encode(errors="backslashreplace").decode()
+                        failures.append(id, Failure(id=id, boundary=error.boundary, message=message))
                         counts["given_up" if error.boundary == "reply" else "failed"] += 1
                         hopeless = hopeless + 1 if isinstance(error, EndpointError) else 0
                         progress.advance(failed=True)
@@ -354,6 +382,8 @@ class Run:
                         counts["done"] += 1
                         hopeless = 0
                         progress.advance()
+                    # An interruption is heard even where no item ever waits.
+                    await asyncio.sleep(0)
 
             try:
                 async with asyncio.TaskGroup() as workers:
@@ -369,9 +399,12 @@ def _id_of(item: object) -> str:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """Replaces a file in one step: readers see the old one or the new one."""
+    """Replaces a file in one step: readers, also those after a power cut, see the old one or the new one."""
     partial = path.with_suffix(".partial")
-    partial.write_bytes(data)
+    with partial.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     partial.replace(path)
 
 

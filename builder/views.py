@@ -3,22 +3,27 @@
 Law of the file: it reads and never writes; text from models is shown as text, whatever escape codes it holds.
 """
 
-import re
 from collections import Counter
 from collections.abc import Mapping
+from datetime import timedelta
 
+from rich.box import SIMPLE
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from builder.core.emotion import Ravdess
+from builder.core.estimate import Row, estimate
+from builder.core.scenario import parse_id
 from builder.core.speech import timeline
 from builder.core.statistics import Census
 from builder.core.verdict import decide
-from builder.errors import RunError, nearest
+from builder.errors import ConfigError, RunError, nearest
+from builder.judges import Context
+from builder.meter import read_pulse, read_usage
+from builder.progress import plain
 from builder.run import Run
-
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 _COLOURS: Mapping[Ravdess, str] = {
@@ -58,14 +63,14 @@ def _counts(console: Console, what: str, counts: list[tuple[str, int]] | list[tu
     width = max(map(len, cells)) + 3
     columns = max(1, console.width // width)
     for start in range(0, len(cells), columns):
-        console.print(
-            "".join(cell.ljust(width) for cell in cells[start : start + columns]).rstrip(), highlight=False
-        )
+        row = "".join(cell.ljust(width) for cell in cells[start : start + columns])
+        console.print(Text(plain(row.rstrip())))
 
 
 def show_status(run: Run, console: Console) -> None:
     """How far every stage is, and what failed."""
-    table = Table(title=f"{run.folder}: study {run.study.name!r}{_rehearsal(run)}", title_justify="left")
+    title = f"{run.folder}: study {run.study.name!r}{_rehearsal(run)}"
+    table = Table(title=escape(plain(title)), title_justify="left")
     for name in ("stage", "done", "owed", "failed", ""):
         table.add_column(name, justify="left" if name in {"stage", ""} else "right")
     accepted = list(run.accepted())
@@ -84,6 +89,74 @@ def show_status(run: Run, console: Console) -> None:
         row = _failed(run, f"synthesize-{config}")
         table.add_row(f"synthesize {config}", str(spoken), str(len(accepted) - spoken), *row)
     console.print(table)
+    _show_usage(run, console)
+
+
+def _show_usage(run: Run, console: Console) -> None:
+    """What every model was asked so far and, while a process works on the run, how it goes."""
+    usage, pulse = read_usage(run.folder), read_pulse(run.folder)
+    if not usage:
+        return
+    beats = pulse.models if pulse else {}
+    names = (
+        "model",
+        "calls",
+        "failed",
+        "retries",
+        "prompt tokens",
+        "completion tokens",
+        "latency s",
+        "queue s",
+    )
+    live = ("in flight", "limit", "calls/s", "tokens/s")
+    table = Table(title="at work" if beats else "asked so far", title_justify="left")
+    for name in (*names, *(live if beats else ())):
+        table.add_column(name, justify="left" if name == "model" else "right")
+    for model, used in sorted(usage.items()):
+        beat = beats.get(model)
+        calls = max(1, used.calls)
+        row = [
+            escape(model), f"{used.calls:,}", f"{used.failed:,}", f"{used.retries:,}", f"{used.prompt_tokens:,}",
+            f"{used.completion_tokens:,}", f"{used.latency_s / calls:.2f}", f"{used.queue_s / calls:.2f}",
+        ]  # fmt: skip
+        if beat is not None:
+            tokens = beat.prompt_tokens_per_s + beat.completion_tokens_per_s
+            row += [str(beat.in_flight), str(beat.limit), f"{beat.calls_per_s:.1f}", f"{tokens:,.0f}"]
+        table.add_row(*row)
+    console.print(table)
+    rate = sum(beat.calls_per_s for beat in beats.values())
+    owed = sum(parse_id(id).num_turns for id in run.scenarios.ids() if id not in run.dialogues)
+    if rate and owed:
+        console.print(
+            f"{owed:,} turns are owed: {timedelta(seconds=round(owed / rate))} at {rate:.1f} calls/s"
+        )
+
+
+def show_estimate(run: Run, console: Console) -> None:
+    """What the plan will ask of every model, and how long and how dear that is where the site says."""
+    study = run.study
+    if study.script is None:
+        raise ConfigError(f"study {study.name!r} has no [script]: there is nothing to estimate")
+    asks = []
+    for name, judge in run.judges().items():
+        if judge.models():
+            context = Context(name=name, seed=study.seed, vocabulary=study.vocabulary, twins={})
+            asks.append(lambda dialogue, judge=judge, context=context: next(judge.judge(dialogue, context)))
+    expected = estimate(run.scenarios, study.vocabulary, study.script, asks)
+    site = run.site
+    table = Table(
+        title=f"{expected.dialogues:,} dialogues, {expected.turns:,} turns", title_justify="left", box=SIMPLE
+    )
+    try:
+        rows = expected.rows(site.speeds if site else None, site.prices if site else None)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    columns = [column for column in zip(Row._fields, *rows, strict=True) if any(column[1:])]
+    for name, *_ in columns:
+        table.add_column(name.replace("_", " "), justify="left" if name == "model" else "right")
+    for row in zip(*(cells for _, *cells in columns), strict=True):
+        table.add_row(*map(escape, row))
+    console.print(table)
 
 
 def _rehearsal(run: Run) -> str:
@@ -94,7 +167,7 @@ def _failed(run: Run, work: str) -> tuple[str, str]:
     """How many items of one piece of work are failures, and where they failed."""
     failures = run.unresolved(work)
     boundaries = Counter(failure.boundary for failure in failures)
-    last = f"; last: {_plain(failures[-1].message)}" if failures else ""
+    last = f"; last: {escape(plain(failures[-1].message))}" if failures else ""
     return str(len(failures) or ""), ", ".join(
         f"{count} x {name}" for name, count in boundaries.items()
     ) + last
@@ -121,7 +194,8 @@ def show_dialogue(run: Run, wanted: str | None, console: Console) -> None:
     spoken = {config: ledger[id] for config, ledger in run.recordings.items() if id in ledger}
     times = {config: timeline(one.clips, one.sampling_rate_hz) for config, one in spoken.items()}
     console.print(f"[bold]{id}[/bold]  {dialogue.domain.replace('_', ' ')}", highlight=False)
-    console.print(f"LLM1 {dialogue.first_checkpoint}, LLM2 {dialogue.second_checkpoint}\n", highlight=False)
+    spoke = f"LLM1 {dialogue.first_checkpoint}, LLM2 {dialogue.second_checkpoint}"
+    console.print(Text(plain(spoke)), end="\n\n")
     for position, turn in enumerate(dialogue.turns):
         colour = _COLOURS[ravdess[turn.emotion]]
         heard = "  ".join(
@@ -129,23 +203,28 @@ def show_dialogue(run: Run, wanted: str | None, console: Console) -> None:
         )
         console.print(
             Text.assemble(
-                (f"{turn.speaker}  ", "bold"), (turn.emotion, f"bold {colour}"), (f"  {heard}", "dim")
+                (f"{turn.speaker}  ", "bold"), (plain(turn.emotion), f"bold {colour}"), (f"  {heard}", "dim")
             ),
-            Text(_plain(turn.text), style=colour),
+            Text(plain(turn.text), style=colour),
             sep="\n",
         )
     if id in run.reviews:
         review = run.reviews[id]
         decision = decide(review, run.study.acceptance)
-        console.print(f"\n[bold]{decision.outcome}[/bold] {', '.join(decision.reasons)}", highlight=False)
+        reasons = plain(", ".join(decision.reasons))
+        console.print(Text.assemble("\n", (decision.outcome, "bold"), f" {reasons}"))
         for verdict in review.verdicts:
             scores = ", ".join(f"{name} {score:g}" for name, score in verdict.scores.items())
-            console.print(Text(f"  {verdict.judge}: {scores}  {_plain(verdict.reason)}", style="dim"))
+            said = f"  {verdict.judge}: {scores}  {verdict.reason}"
+            console.print(Text(plain(said), style="dim"))
         for abstention in review.abstentions:
-            console.print(Text(f"  {abstention.judge} abstained: {_plain(abstention.reason)}", style="dim"))
+            said = f"  {abstention.judge} abstained: {abstention.reason}"
+            console.print(Text(plain(said), style="dim"))
     for config, one in spoken.items():
         console.print(
-            Text(f"{config}: {one.engine}, LLM1 {one.first_voice}, LLM2 {one.second_voice}", style="dim"),
+            Text(
+                plain(f"{config}: {one.engine}, LLM1 {one.first_voice}, LLM2 {one.second_voice}"), style="dim"
+            ),
         )
 
 
@@ -167,7 +246,3 @@ def _resolved(run: Run, wanted: str | None) -> str:
 
 def _ravdess(run: Run) -> dict[str, Ravdess]:
     return {name: emotion.ravdess for name, emotion in run.study.vocabulary.emotions.items()}
-
-
-def _plain(text: str) -> str:
-    return _CONTROL.sub("�", text)

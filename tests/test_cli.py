@@ -13,7 +13,19 @@ from pathlib import Path
 
 import pytest
 
-from tests.commands import REHEARSAL, deepdialogue, kill, lines, site, started, study, tree, wait_for
+from builder.__main__ import _parser
+from tests.commands import (
+    REHEARSAL,
+    deepdialogue,
+    environment,
+    kill,
+    lines,
+    site,
+    started,
+    study,
+    tree,
+    wait_for,
+)
 
 ROOT = Path(__file__).parent.parent
 LIGHT = ROOT / ".venv/bin/python"
@@ -142,18 +154,8 @@ def test_show_answers_a_wrong_id_with_the_nearest_and_hides_escape_codes(built, 
 def test_help_teaches_by_example():
     top = deepdialogue("--help", cwd=ROOT)
     assert "deepdialogue build quickstart --site rehearsal" in top.stdout
-    for verb in (
-        "plan",
-        "generate",
-        "judge",
-        "synthesize",
-        "package",
-        "build",
-        "ingest",
-        "status",
-        "show",
-        "validate",
-    ):
+    (verbs,) = (action.choices for action in _parser()._actions if action.choices)
+    for verb in verbs:
         said = deepdialogue(verb, "--help", cwd=ROOT)
         assert f"deepdialogue {verb}" in said.stdout.partition("examples:")[2]
 
@@ -348,3 +350,54 @@ def test_without_a_study_or_a_site_it_says_what_to_name(tmp_path):
         "has no [plan]",
         "deepdialogue ingest",
     )
+
+
+def test_a_server_that_cannot_be_reached_ends_in_one_line_though_others_were_to_be_asked_after_it(tmp_path):
+    down = '[models."*"]\nbackend = "tgi"\nurl = "http://127.0.0.1:9"\nattempts = 1\n'
+    done = deepdialogue(
+        "build", study(tmp_path), "--site", site(tmp_path, down), "--run", "run", cwd=tmp_path
+    )
+    refused(done, "http://127.0.0.1:9/info")
+    assert [
+        line for line in done.stderr.splitlines() if not line.startswith(("plan: ", "deepdialogue: "))
+    ] == []
+
+
+def test_only_a_full_disk_asks_for_room(tmp_path):
+    (tmp_path / "file").write_text("")
+    done = deepdialogue("plan", study(tmp_path), "--run", "file", cwd=tmp_path)
+    refused(done, "file: File exists", "mend that")
+    assert "room" not in done.stderr
+
+
+@pytest.mark.parametrize("ledger", ["scenarios", "reviews"])
+def test_a_folder_where_a_ledger_should_be_is_named(tmp_path, ledger):
+    deepdialogue("plan", study(tmp_path), "--run", "run", cwd=tmp_path)
+    (tmp_path / f"run/{ledger}.jsonl").unlink()
+    (tmp_path / f"run/{ledger}.jsonl").mkdir()
+    for verb in (("status", "run"), ("plan", "--run", "run")):
+        refused(deepdialogue(*verb, cwd=tmp_path), f"run/{ledger}.jsonl: Is a directory")
+
+
+def test_what_is_shown_reaches_a_terminal_that_lacks_the_letters_and_a_reader_that_has_gone(built):
+    folder, _ = built
+    plain = {**environment(), "PYTHONIOENCODING": "ascii"}
+    show = [sys.executable, "-m", "builder", "show", "runs/quickstart"]
+    shown = subprocess.run(show, cwd=folder, env=plain, capture_output=True, text=True, check=True)
+    assert r"\u2013" in shown.stdout, "the dash between two times"
+    reader, writer = os.pipe()
+    os.close(reader)
+    gone = subprocess.run(
+        show, cwd=folder, env=environment(), stdout=writer, stderr=subprocess.PIPE, text=True, check=False
+    )
+    os.close(writer)
+    assert (gone.returncode, gone.stderr) == (0, "")
+
+
+def test_what_a_server_says_reaches_the_terminal_without_its_escape_codes(tmp_path):
+    said = '[models."*"]\nbackend = "tg\\u001b]0;owned\\u0007"\n'
+    done = deepdialogue(
+        "build", study(tmp_path), "--site", site(tmp_path, said), "--run", "run", cwd=tmp_path
+    )
+    refused(done, "no backend")
+    assert not set(done.stderr) & set("\x1b\x07")

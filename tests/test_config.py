@@ -137,3 +137,58 @@ def test_a_secret_in_a_site_is_refused_and_not_repeated(tmp_path, line):
 def test_the_name_of_an_environment_variable_is_no_secret(tmp_path):
     table = site(tmp_path, '[models."*"]\nbackend = "tgi"\nurl = "http://x"\ntoken_env = "HF_TOKEN"\n')
     assert table.models["*"]["token_env"] == "HF_TOKEN"
+
+
+def test_a_secret_in_a_study_is_refused_and_not_repeated(tmp_path):
+    with pytest.raises(ConfigError, match="key 'licence' holds a secret") as caught:
+        edited(
+            tmp_path,
+            "quickstart.toml",
+            'licence = "cc-by-nc-4.0"',
+            'licence = "hf_abcdefghijklmnopqrstuvwxyz"',
+        )
+    assert "abcdef" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("coherence = 3", "coherence = nan", "key 'acceptance.thresholds.coherence' is nan: a finite number"),
+        ("train = 0.7", "train = inf", "key 'splits.train' is inf: a finite number"),
+        ('name = "quickstart"', 'name = "quickstart\\n"', r"key 'name' is 'quickstart\n'"),
+        ('name = "quickstart"', 'name = "../quickstart"', "key 'name' is '../quickstart'"),
+        ("seed = 2505", "seed = " + 5000 * "[", "its values are nested too deeply"),
+        (
+            'title = "DeepDialogue quickstart"',
+            'title = { file = "quickstart.toml" }',
+            "which it is part of itself",
+        ),
+    ],
+)
+def test_what_could_not_be_read_back_from_a_run_is_refused_before_there_is_one(tmp_path, old, new, said):
+    with pytest.raises(ConfigError, match=r"quickstart\.toml: ") as caught:
+        edited(tmp_path, "quickstart.toml", old, new)
+    assert said in str(caught.value)
+
+
+def test_two_files_that_name_each_other_are_refused(tmp_path):
+    (tmp_path / "a.toml").write_text('judges = { file = "b.toml" }\n')
+    (tmp_path / "b.toml").write_text('rubric = { file = "a.toml" }\n')
+    with pytest.raises(
+        ConfigError, match=r"b\.toml: key 'rubric' names the file 'a\.toml', which it is part of itself"
+    ):
+        load_study(str(tmp_path / "a.toml"))
+
+
+def test_a_prompt_that_is_no_text_is_named(tmp_path):
+    (tmp_path / "title.txt").write_bytes(b"caf\xe9")
+    (tmp_path / "a.toml").write_text('title = { file = "title.txt" }\n')
+    with pytest.raises(ConfigError, match=r"title\.txt: not UTF-8"):
+        load_study(str(tmp_path / "a.toml"))
+
+
+def test_an_address_that_is_none_is_left_to_its_backend_to_refuse(tmp_path):
+    assert (
+        site(tmp_path, '[models."*"]\nbackend = "tgi"\nurl = "http://[::1"\n').models["*"]["url"]
+        == "http://[::1"
+    )

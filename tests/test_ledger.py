@@ -1,5 +1,6 @@
 """What a run's ledgers promise."""
 
+import os
 import resource
 import subprocess
 import sys
@@ -83,6 +84,8 @@ def test_the_first_line_of_an_id_counts_unless_the_latest_is_asked_for(tmp_path)
         (b'{"id":"a"}\n', "first line does not say what ledger"),
         (b"\x00\x01\n", "first line does not say what ledger"),
         (b'{"ledger":"notes","schema":1}\n{"id":"a"}\nnonsense\n{"id":"b"}\n', "line 3: not a Note"),
+        (b'{"ledger":"notes","schema":1}\n{"id":"\xff"}\n', "line 2: not a Note: .*: take the line out"),
+        (b'{"ledger":"\xff","schema":1}\n', "first line does not say what ledger"),
     ],
 )
 def test_what_is_not_this_ledger_is_refused_by_name_and_left_as_it_is(tmp_path, content, said):
@@ -127,3 +130,23 @@ def test_a_full_disk_leaves_the_ledger_as_it_was_before_the_line(tmp_path):
     assert done.stdout.strip() == "File too large"
     with notes(path, writable=False) as ledger:
         assert ledger.ids() == ["a", "c"]
+
+
+def test_what_is_written_now_and_then_is_on_the_disk_at_once_and_what_is_written_fast_once_a_second(
+    tmp_path, monkeypatch
+):
+    now, synced = 100.0, []
+    fdatasync = os.fdatasync
+
+    def counted(fd):
+        synced.append(now)
+        fdatasync(fd)
+
+    monkeypatch.setattr("builder.ledger.time.monotonic", lambda: now)
+    monkeypatch.setattr("builder.ledger.os.fdatasync", counted)
+    with notes(tmp_path / "notes.jsonl") as ledger:
+        synced.clear()
+        for now in (160.0, 220.0, 220.1, 220.2, 221.0, 221.5):
+            ledger.append(str(now), Note(id=str(now)))
+        assert synced == [160.0, 220.0, 221.0]
+    assert synced[-1] == 221.5

@@ -93,7 +93,11 @@ def conversation(
         while True:
             attempt_seed = seed_of(seed, "reply", scenario.id, str(position), str(len(breaches)))
             completion = yield Prompt(
-                model=actor.model, messages=messages, decoding=script.decoding, seed=attempt_seed
+                model=actor.model,
+                messages=messages,
+                decoding=script.decoding,
+                seed=attempt_seed,
+                thread=scenario.id,
             )
             assert completion is not None, "a prompt is answered with a completion"  # noqa: S101
             fault = breach(completion.text, completion.finish_reason, script.max_words)

@@ -44,6 +44,9 @@ class Prompt(Record):
     """In 0..2**31 - 1."""
     schema: dict[str, Any] | None = None
     """A JSON schema the completion should follow, where the server can hold it to one."""
+    thread: str = ""
+    """What the prompts that share a beginning have in common, such as a dialogue's id: they are best asked of one
+    server. It is sent to none."""
 
 
 class Completion(Record):

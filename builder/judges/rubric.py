@@ -66,6 +66,7 @@ class Rubric(Judge):
                 decoding=decoding,
                 seed=seed_of(context.seed, "judge", context.name, dialogue.id, str(attempt)),
                 schema=self._schema(),
+                thread=dialogue.id,
             )
             try:
                 answer = _last_object(completion)

@@ -34,6 +34,16 @@ class Endpoint(Protocol):
         ...
 
 
+class About(Record):
+    """What a server says of itself, for whoever looks after it; None where it does not say."""
+
+    max_concurrent_requests: int | None = None
+    max_total_tokens: int | None = None
+    """Of a prompt and its completion together."""
+    clock_ahead_s: float | None = None
+    """How far its clock is ahead of ours, to about a second."""
+
+
 class Backend(Record):
     """The settings of a backend; `open` makes it an endpoint."""
 
@@ -49,3 +59,7 @@ class Backend(Record):
             ConfigError: the settings cannot work here, such as a missing extra or token.
         """
         raise TypeError(f"{type(self).__name__} does not say how to open {model.hub_id}")
+
+    async def about(self, model: Model) -> About:
+        """Asks the server about itself; empty where there is no server to ask. Raises as `open` does."""
+        return About()

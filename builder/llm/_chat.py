@@ -9,6 +9,7 @@ import msgspec
 
 from builder.core.prompt import Completion, Decoding, Prompt
 from builder.errors import ProtocolError, nearest
+from builder.llm import About
 from builder.llm._http import Client
 
 Finish = Literal["stop", "stop_sequence", "eos_token", "length"]
@@ -48,6 +49,8 @@ class Answer(msgspec.Struct):
 
 class _Listed(msgspec.Struct):
     id: str
+    max_model_len: int | None = None
+    """vLLM's and SGLang's word for the most tokens of prompt and completion."""
 
 
 class _Models(msgspec.Struct):
@@ -88,3 +91,12 @@ async def check_served(client: Client, url: str, name: str) -> None:
             f"{url} does not serve {name!r}: {nearest(name, served)} "
             "(served_as says the server's own name for it)"
         )
+
+
+async def about(client: Client, name: str) -> About:
+    """What `/v1/models` says of the model; raises as `check_served` does."""
+    models = await client.get("/v1/models", _Models)
+    return About(
+        max_total_tokens=next((model.max_model_len for model in models.data if model.id == name), None),
+        clock_ahead_s=client.clock_ahead_s,
+    )

@@ -4,20 +4,21 @@ Law of the file: it knows HTTP and no dialect. A token goes to the address it wa
 redirect, and is struck from every message, whoever wrote it.
 """
 
-import asyncio
 import email.utils
 import http
-from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+import time
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
 
-from builder.errors import EndpointError, ItemError, ProtocolError
+from builder.errors import ItemError, ProtocolError
 from builder.llm._remote import Remote
-from builder.llm._retry import BusyError, persist
+from builder.llm._retry import persist
+from builder.llm._room import Place, Room, TryError
 
 T = TypeVar("T")
 
@@ -36,18 +37,30 @@ class Client:
         protocol: what the server should speak, as a message names it.
     """
 
-    room: AbstractAsyncContextManager[Any]
-    """What every try goes through: the one place that holds the limit, and its exit is told how the try ended."""
+    room: Room
+    """What every try goes through: the one place that holds the limit."""
 
     def __init__(
         self, session: aiohttp.ClientSession, url: str, settings: Remote, token: str | None, protocol: str
     ) -> None:
-        self.room = asyncio.Semaphore(settings.limit)
+        self.room = Room(settings.limit)
+        self._dated: tuple[str | None, float] = None, 0.0
         self._session = session
         self._url = url
         self._settings = settings
         self._token = token
         self._protocol = protocol
+
+    @property
+    def clock_ahead_s(self) -> float | None:
+        """How far the server's clock was ahead of ours at its latest answer, in seconds, to about one; None if it did not say."""
+        date, ours = self._dated
+        try:
+            theirs = email.utils.parsedate_to_datetime(date or "")
+        except ValueError:
+            return None
+        # The header leaves out what passed of its second: half of one, on average.
+        return theirs.replace(tzinfo=theirs.tzinfo or UTC).timestamp() + 0.5 - ours
 
     async def get(self, path: str, shape: type[T]) -> T:
         """Asks for a page and reads it as `shape`; raises as `post` does."""
@@ -63,30 +76,33 @@ class Client:
         return await self._persist("POST", path, msgspec.json.encode(body), shape)
 
     async def _persist(self, method: str, path: str, data: bytes | None, shape: type[T]) -> T:
-        async def ask() -> T:
-            return await self._ask(method, self._url + path, data, shape)
+        async def ask(place: Place) -> T:
+            return await self._ask(method, self._url + path, data, shape, place)
 
         return await persist(ask, self.room, self._settings.attempts, self._settings.pause_s)
 
-    async def _ask(self, method: str, url: str, data: bytes | None, shape: type[T]) -> T:
+    async def _ask(self, method: str, url: str, data: bytes | None, shape: type[T], place: Place) -> T:
         where = f"{method} {url}"
         try:
             async with self._session.request(method, url, data=data, allow_redirects=False) as answer:
+                self._dated = answer.headers.get("Date"), time.time()
                 content = await answer.read()
         except aiohttp.ConnectionTimeoutError:
-            raise EndpointError(f"{where}: no connection in {self._settings.connect_timeout_s:g} s") from None
+            seconds = self._settings.connect_timeout_s
+            raise TryError(f"{where}: no connection in {seconds:g} s", "timeout") from None
         except TimeoutError:
-            raise EndpointError(f"{where}: no answer in {self._settings.timeout_s:g} s") from None
+            raise TryError(f"{where}: no answer in {self._settings.timeout_s:g} s", "timeout") from None
         except aiohttp.ClientResponseError as error:
             raise ProtocolError(f"{where}: not HTTP: {plain(error.message, self._token)}") from None
         except (aiohttp.ClientError, OSError) as error:
-            raise EndpointError(
-                f"{where}: {plain(str(error), self._token) or type(error).__name__}"
-            ) from None
+            said = plain(str(error), self._token) or type(error).__name__
+            raise TryError(f"{where}: {said}", "connection") from None
         if method == "GET" and answer.status == http.HTTPStatus.NOT_FOUND:
             raise ProtocolError(f"{where}: 404 Not Found: does not speak {self._protocol}")
         if answer.status != http.HTTPStatus.OK:
             raise refusal(where, answer.status, answer.headers.get("Retry-After"), content, self._token)
+        place.queue_s = _told(answer.headers, "x-queue-time")
+        place.inference_s = _told(answer.headers, "x-inference-time")
         try:
             return msgspec.json.decode(content, type=shape)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -136,7 +152,7 @@ def refusal(where: str, status: int, retry_after: str | None, content: bytes, to
     said = plain(_said(content), token)
     message = f"{where}: {status} {phrase}".rstrip() + (f": {said}" if said else "")
     if status in _PASSING:
-        return BusyError(message, _seconds(retry_after))
+        return TryError(message, str(status), _seconds(retry_after))
     if status in {http.HTTPStatus.UNAUTHORIZED, http.HTTPStatus.FORBIDDEN}:
         message += " (token_env names the variable that holds the token)"
     return ProtocolError(message)
@@ -159,6 +175,12 @@ def _said(content: bytes) -> str:
     while isinstance(answer, dict):
         answer = next((answer[key] for key in ("error", "message", "detail") if key in answer), None)
     return answer if isinstance(answer, str) else content.decode(errors="replace")
+
+
+def _told(headers: Mapping[str, str], name: str) -> float:
+    """A time that the server tells in whole milliseconds, as TGI does, in seconds; 0 where it does not."""
+    value = headers.get(name, "")
+    return int(value) / 1000 if value.isdecimal() and len(value) < 12 else 0.0
 
 
 def _seconds(retry_after: str | None) -> float:

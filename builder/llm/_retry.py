@@ -7,32 +7,20 @@ in trouble is left alone and the room is free for others.
 import asyncio
 import random
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager
-from typing import Any, TypeVar
+from typing import TypeVar
 
 from builder.errors import EndpointError
+from builder.llm._room import LONGEST_PAUSE_S, Place, Room, TryError
 
 T = TypeVar("T")
 
-_LONGEST_PAUSE_S = 60.0
 
-
-class BusyError(EndpointError):
-    """A failure for which the server itself says when to come back."""
-
-    def __init__(self, message: str, wait_s: float) -> None:
-        super().__init__(message)
-        self.wait_s = wait_s
-
-
-async def persist(
-    ask: Callable[[], Awaitable[T]], room: AbstractAsyncContextManager[Any], attempts: int, pause_s: float
-) -> T:
+async def persist(ask: Callable[[Place], Awaitable[T]], room: Room, attempts: int, pause_s: float) -> T:
     """Asks until there is an answer.
 
     Args:
-        ask: one try. An `EndpointError` is worth another; whatever else it raises goes straight through.
-        room: entered for each try; where it waits, the limit of an endpoint is kept.
+        ask: one try, in its place. A `TryError` is worth another; whatever else it raises goes straight through.
+        room: where each try waits for a place, and hears how it ended.
         attempts: tries in all, at least 1.
         pause_s: the longest first pause; each next one may be twice as long, up to a minute. The length
             is drawn anew each time (full jitter), so that those refused together do not return together.
@@ -43,11 +31,11 @@ async def persist(
     failed = 0
     while True:
         try:
-            async with room:
-                return await ask()
-        except EndpointError as error:
+            async with room.place() as place:
+                return await ask(place)
+        except TryError as error:
             failed += 1
             if failed == attempts:
                 raise EndpointError(f"{error} ({attempts} attempts)") from None
-            wait_s = min(error.wait_s, _LONGEST_PAUSE_S) if isinstance(error, BusyError) else 0.0
-        await asyncio.sleep(wait_s + random.uniform(0, min(_LONGEST_PAUSE_S, pause_s * 2 ** (failed - 1))))
+            wait_s = min(error.wait_s, LONGEST_PAUSE_S)
+        await asyncio.sleep(wait_s + random.uniform(0, min(LONGEST_PAUSE_S, pause_s * 2 ** (failed - 1))))

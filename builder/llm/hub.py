@@ -14,12 +14,13 @@ import msgspec
 
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
-from builder.errors import EndpointError, ProtocolError
-from builder.llm import Endpoint
-from builder.llm._chat import Answer, check_served, json_schema, sampling
+from builder.errors import ProtocolError
+from builder.llm import About, Endpoint
+from builder.llm._chat import Answer, about, check_served, json_schema, sampling
 from builder.llm._http import connect, plain, refusal
 from builder.llm._remote import Remote, base
 from builder.llm._retry import persist
+from builder.llm._room import Room, TryError
 
 _NO_TOKEN = "none"  # noqa: S105 - it says that there is none
 """What is sent as the key where none is wanted: an empty one is replaced by the machine's token."""
@@ -66,7 +67,14 @@ class Hub(Remote, kw_only=True):
             timeout=self.timeout_s,
         )
         async with client:
-            yield _Opened(model.hub_id, self.limit, self, client, name, token, asyncio.Semaphore(self.limit))
+            yield _Opened(model.hub_id, self.limit, self, client, name, token, Room(self.limit))
+
+    async def about(self, model: Model) -> About:
+        """What an Endpoint's `/v1/models` says; a provider is not asked. Raises as the contract says."""
+        if self.url is None:
+            return About()
+        async with connect(base(self.url), self, "OpenAI's protocol") as client:
+            return await about(client, self.served_as or model.hub_id)
 
 
 @dataclass
@@ -77,11 +85,11 @@ class _Opened:
     client: Any
     name: str
     token: str | None = field(repr=False)
-    room: asyncio.Semaphore
+    room: Room
 
     async def complete(self, prompt: Prompt) -> Completion:
         return await persist(
-            lambda: self._ask(prompt), self.room, self.settings.attempts, self.settings.pause_s
+            lambda _: self._ask(prompt), self.room, self.settings.attempts, self.settings.pause_s
         )
 
     async def _ask(self, prompt: Prompt) -> Completion:
@@ -105,9 +113,10 @@ class _Opened:
             retry_after = response.headers.get("Retry-After")
             raise refusal(where, response.status_code, retry_after, response.content, self.token) from None
         except TimeoutError:
-            raise EndpointError(f"{where}: no answer in {self.settings.timeout_s:g} s") from None
+            raise TryError(f"{where}: no answer in {self.settings.timeout_s:g} s", "timeout") from None
         except (HTTPError, OSError) as error:
-            raise EndpointError(f"{where}: {plain(str(error), self.token) or type(error).__name__}") from None
+            said = plain(str(error), self.token) or type(error).__name__
+            raise TryError(f"{where}: {said}", "connection") from None
         except ValueError as error:
             # Both what the client says of a provider and what it says of an answer that it cannot read.
             text = plain(getattr(error, "doc", ""), self.token, 80)

@@ -12,10 +12,11 @@ from typing import Any, Literal
 
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
-from builder.llm import Endpoint
-from builder.llm._chat import Answer, check_served, json_schema
+from builder.llm import About, Endpoint
+from builder.llm._chat import Answer, about, check_served, json_schema
 from builder.llm._http import Client, connect
 from builder.llm._remote import Remote, base
+from builder.llm._room import Room
 
 Dialect = Literal["openai", "llama-cpp-python", "transformers"]
 
@@ -45,13 +46,19 @@ class OpenAI(Remote, kw_only=True):
                 await client.get("/health", dict[str, Any])
             else:
                 await check_served(client, url, name)
-            yield _Opened(model.hub_id, self.limit, client, name, self.dialect)
+            yield _Opened(model.hub_id, self.limit, client.room, client, name, self.dialect)
+
+    async def about(self, model: Model) -> About:
+        """What `/v1/models` says; raises as the contract says."""
+        async with connect(base(self.url), self, "OpenAI's protocol") as client:
+            return await about(client, self.served_as or model.hub_id)
 
 
 @dataclass
 class _Opened:
     checkpoint: str
     limit: int
+    room: Room
     client: Client
     name: str
     dialect: Dialect

@@ -4,21 +4,21 @@ Law of the file: what a request may hold was read from TGI 3.3's own source. `pr
 TGI adds 2 to it and makes it a repetition penalty.
 """
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
 from builder.errors import ProtocolError
-from builder.llm import Endpoint
+from builder.llm import About, Endpoint
 from builder.llm._chat import Answer, Finish, finish, sampling
 from builder.llm._http import Client, connect
 from builder.llm._remote import Remote, base
+from builder.llm._room import Room
 
 
 class TGI(Remote, kw_only=True):
@@ -28,6 +28,9 @@ class TGI(Remote, kw_only=True):
     """Its address, such as `http://node7:8080`."""
     api: Literal["messages", "generate"] = "messages"
     """`generate` templates the chat with `/chat_tokenize` first and costs a second request."""
+    share: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
+    """The part of the server's `max_concurrent_requests` to use at most. It refuses what goes beyond, whoever sent
+    it: processes that share a server set shares that make up 1."""
 
     def __post_init__(self) -> None:
         base(self.url)
@@ -49,18 +52,29 @@ class TGI(Remote, kw_only=True):
                     f"{model.revision!r}: start it with --revision"
                 )
             checkpoint = f"{model.hub_id}@{info.model_sha}" if info.model_sha else model.hub_id
-            limit = min(self.limit, info.max_concurrent_requests)
-            client.room = asyncio.Semaphore(limit)
+            limit = max(1, min(self.limit, int(info.max_concurrent_requests * self.share)))
+            client.room = Room(limit)
             if self.api == "messages":
-                yield _Messages(checkpoint, limit, client)
+                yield _Messages(checkpoint, limit, client.room, client)
             else:
-                yield _Generate(checkpoint, limit, client, await _doubled(client, url))
+                yield _Generate(checkpoint, limit, client.room, client, await _doubled(client, url))
+
+    async def about(self, model: Model) -> About:  # noqa: ARG002 - a server has one model
+        """What `/info` says; raises as the contract says."""
+        async with connect(base(self.url), self, "TGI") as client:
+            info = await client.get("/info", _Info)
+            return About(
+                max_concurrent_requests=info.max_concurrent_requests,
+                max_total_tokens=info.max_total_tokens,
+                clock_ahead_s=client.clock_ahead_s,
+            )
 
 
 class _Info(msgspec.Struct):
     model_id: str
     max_concurrent_requests: int
     model_sha: str | None = None
+    max_total_tokens: int | None = None
 
 
 class _Token(msgspec.Struct):
@@ -87,6 +101,7 @@ class _Generated(msgspec.Struct):
 class _Messages:
     checkpoint: str
     limit: int
+    room: Room
     client: Client
 
     async def complete(self, prompt: Prompt) -> Completion:
@@ -108,6 +123,7 @@ class _Messages:
 class _Generate:
     checkpoint: str
     limit: int
+    room: Room
     client: Client
     doubled: str
     """What the chat template begins with and `/generate` would put there once more."""

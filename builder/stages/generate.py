@@ -8,7 +8,7 @@ from contextlib import AsyncExitStack
 
 from builder.core.chat import Actor, conversation
 from builder.core.dialogue import Turn
-from builder.core.prompt import Completion, Prompt
+from builder.core.prompt import Prompt
 from builder.errors import ConfigError
 from builder.run import Run, Tally, TurnEntry
 
@@ -37,7 +37,7 @@ async def generate(run: Run) -> Tally:
 
     pairings = {run.scenarios[id].pairing for id in owed}
     models = {model for name in pairings for model in _models(run, name)}
-    run.pin_rehearsal("text", any(run.backend(model).rehearsal for model in models))
+    run.pin_rehearsal("text", any(run.rehearses(model) for model in models))
     async with AsyncExitStack() as opened:
         endpoints = await run.endpoints(models, opened)
 
@@ -45,32 +45,33 @@ async def generate(run: Run) -> Tally:
             return Actor(
                 model=model,
                 checkpoint=endpoints[model].checkpoint,
-                rehearsal=run.backend(model).rehearsal,
+                rehearsal=run.rehearses(model),
                 system_role=study.vocabulary.models[model].system_role,
             )
 
-        casts = {name: tuple(actor(model) for model in _models(run, name)) for name in pairings}
+        casts = {
+            name: (actor(first), actor(second)) for name in pairings for first, second in [_models(run, name)]
+        }
 
         async def hold(id: str) -> None:
             scenario = run.scenarios[id]
-            first, second = casts[scenario.pairing]
+            cast = casts[scenario.pairing]
             domain = study.vocabulary.domains[scenario.domain]
-            turns = journal.pop(id, ())
-            talk = conversation(scenario, domain, script, (first, second), study.seed, turns)
+            turns = _held_by(cast, journal.pop(id, ()))
+            talk = conversation(scenario, domain, script, cast, study.seed, turns)
             index, answer = len(turns), None
             while True:
                 try:
-                    step: Prompt | Turn = talk.send(answer)
+                    step = talk.send(answer)
                 except StopIteration as end:
                     run.dialogues.append(id, end.value)
                     return
-                answer = await _answer(step)
-                if isinstance(step, Turn):
-                    run.turns.append(id, TurnEntry(id=id, index=index, turn=step))
-                    index += 1
-
-        async def _answer(step: Prompt | Turn) -> Completion | None:
-            return await endpoints[step.model].complete(step) if isinstance(step, Prompt) else None
+                if isinstance(step, Prompt):
+                    answer = await endpoints[step.model].complete(step)
+                else:
+                    checkpoint = cast[index % 2].checkpoint
+                    run.turns.append(id, TurnEntry(id=id, index=index, checkpoint=checkpoint, turn=step))
+                    index, answer = index + 1, None
 
         at_once = min(_MOST_AT_ONCE, sum(endpoint.limit for endpoint in endpoints.values()))
         return await run.work("generate", owed, hold, total=len(owed), at_once=at_once, done=before)
@@ -81,10 +82,20 @@ def _models(run: Run, pairing: str) -> tuple[str, str]:
     return pair.first, pair.second
 
 
-def _journal(run: Run) -> dict[str, tuple[Turn, ...]]:
-    """The finished turns of every unfinished dialogue; where a turn was written twice, the first counts."""
-    turns: dict[str, tuple[Turn, ...]] = {}
+def _journal(run: Run) -> dict[str, tuple[TurnEntry, ...]]:
+    """The finished turns of every unfinished dialogue. A dialogue that was begun again counts from there."""
+    entries: dict[str, tuple[TurnEntry, ...]] = {}
     for entry in run.turns.lines():
-        if entry.id not in run.dialogues and entry.index == len(turns.get(entry.id, ())):
-            turns[entry.id] = (*turns.get(entry.id, ()), entry.turn)
-    return turns
+        if entry.id in run.dialogues:
+            continue
+        before = entries.get(entry.id, ()) if entry.index else ()
+        if entry.index == len(before):
+            entries[entry.id] = (*before, entry)
+    return entries
+
+
+def _held_by(cast: tuple[Actor, Actor], entries: tuple[TurnEntry, ...]) -> tuple[Turn, ...]:
+    """The turns of the journal, if these actors spoke them: a dialogue is held by one checkpoint a speaker, or anew."""
+    if any(entry.checkpoint != cast[entry.index % 2].checkpoint for entry in entries):
+        return ()
+    return tuple(entry.turn for entry in entries)

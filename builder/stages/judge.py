@@ -18,7 +18,7 @@ _DIALOGUES_PER_ENDPOINT = 64
 
 
 async def judge(run: Run) -> Tally:
-    """Reviews every dialogue that has no review.
+    """Reviews every dialogue that has no review, and again those that have a twin now and had none then.
 
     Raises:
         ConfigError: the site does not serve a judge's model.
@@ -26,9 +26,8 @@ async def judge(run: Run) -> Tally:
     """
     judges = run.judges()
     owed = [id for id in run.dialogues.ids() if id not in run.reviews] if judges else []
-    before = len(run.reviews)
     if not owed:
-        return Tally(skipped=before)
+        return Tally(skipped=len(run.reviews))
     rules = {name: one for name, one in judges.items() if not one.models()}
     panel = {name: one for name, one in judges.items() if one.models()}
     twins = _twins(run.dialogues)
@@ -36,15 +35,24 @@ async def judge(run: Run) -> Tally:
         name: Context(name=name, seed=run.study.seed, vocabulary=run.study.vocabulary, twins=twins)
         for name in judges
     }
+
+    async def rule(dialogue: Dialogue) -> list[Verdict | Abstention]:
+        return [await _vote(one, dialogue, contexts[name], {}) for name, one in rules.items()]
+
+    # First, so that an interruption cannot leave a dialogue and its newer twin both accepted.
+    owed = [
+        id for id in twins if id in run.reviews and _differs(run.reviews[id], await rule(run.dialogues[id]))
+    ] + owed
+    before = len(run.dialogues) - len(owed)
     models = {model for one in panel.values() for model in one.models()}
     if models:
-        run.pin_rehearsal("judges", any(run.backend(model).rehearsal for model in models))
+        run.pin_rehearsal("judges", any(run.rehearses(model) for model in models))
     async with AsyncExitStack() as opened:
         endpoints = await run.endpoints(models, opened)
 
         async def review(id: str) -> None:
             dialogue = run.dialogues[id]
-            votes = [await _vote(one, dialogue, contexts[name], endpoints) for name, one in rules.items()]
+            votes = await rule(dialogue)
             so_far = _review(id, votes)
             if decide(so_far, run.study.acceptance).outcome != "rejected":
                 asked = (_vote(one, dialogue, contexts[name], endpoints) for name, one in panel.items())
@@ -75,6 +83,10 @@ def _review(id: str, votes: Iterable[Verdict | Abstention]) -> Review:
         verdicts=tuple(vote for vote in votes if isinstance(vote, Verdict)),
         abstentions=tuple(vote for vote in votes if isinstance(vote, Abstention)),
     )
+
+
+def _differs(review: Review, votes: list[Verdict | Abstention]) -> bool:
+    return any(vote not in review.verdicts for vote in votes)
 
 
 def _twins(dialogues: Iterable[Dialogue]) -> dict[str, str]:

@@ -1,18 +1,22 @@
 """package: what was accepted becomes a dataset folder that `load_dataset` opens.
 
-The folder is written beside its place and moved there in one step; a reader sees the old dataset or the new one.
+The folder is written beside its place, brought to the disk and moved there; a reader sees the old dataset or the new one,
+and what is not the old dataset's own is never moved away.
 Law of the file: the dataset depends on what the ledgers say, not on the order they say it in.
 """
 
+import asyncio
 import hashlib
+import os
 import shutil
 from collections import defaultdict
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from filelock import FileLock, Timeout
 
 import deepdialogue
 from builder.audio import AudioFiles
@@ -28,6 +32,7 @@ from builder.dataset import (
     Shard,
     file_sha256,
     read_manifest,
+    strays,
     write_manifest,
     write_shards,
 )
@@ -44,7 +49,6 @@ class _Packaged(Record):
     """What the run packaged last, so that packaging the same again is nothing to do."""
 
     source: str
-    out: str
     manifest_sha256: str
 
 
@@ -53,43 +57,104 @@ async def package(run: Run) -> Tally:
 
     Raises:
         RunError: nothing was accepted, or a clip cannot be read back.
-        DatasetError: the folder holds something that is not this study's dataset.
+        DatasetError: the folder holds something that is not this study's dataset, or another process packages there.
     """
     accepted = sorted(run.accepted())
     if not accepted:
         raise RunError(
             f"{run.folder}: none of its {len(run.dialogues)} dialogues is accepted: `deepdialogue status` shows what is owed"
         )
-    out, record = run.out, run.folder / "package.json"
-    partial, old = out.with_name(f".{out.name}.partial"), out.with_name(f".{out.name}.old")
-    if old.exists() and not out.exists():
-        old.rename(out)
-    source = _source(run)
-    if _is_current(record, source, out):
-        return Tally(skipped=len(accepted))
-    _refuse_foreign(run, out)
+    out, record = _place(run.out), run.folder / "package.json"
+    with _alone(out):
+        source = _source(run)
+        if _is_current(record, source, out):
+            return Tally(skipped=len(accepted))
+        _refuse_foreign(run, out)
+        with _replacing(out) as folder:
+            await _write_dataset(run, accepted, folder)
+        record.write_bytes(encode(_Packaged(source=source, manifest_sha256=file_sha256(out / MANIFEST))))
+    return Tally(done=len(accepted))
 
+
+def _place(out: Path) -> Path:
+    """Where the dataset goes: where a link leads, so that what is replaced is the old dataset and not the link."""
+    place = Path(os.path.realpath(out))
+    try:
+        str(place).encode()
+    except UnicodeEncodeError:
+        raise DatasetError(
+            f"{out} is not UTF-8, and no Parquet file can be written there: name another --out"
+        ) from None
+    if Path.cwd().is_relative_to(place):
+        raise DatasetError(
+            f"{out} is replaced as a whole, and this is run in it: name another folder with --out"
+        )
+    return place
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Keeps other processes from packaging to the same place, and mends what one that was killed left half moved."""
+    out.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(_beside(out, "lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise DatasetError(
+            f"another process packages into {out}: wait for it, or name another folder with --out"
+        ) from None
+    try:
+        if _beside(out, "old").exists() and not out.exists():
+            _beside(out, "old").rename(out)
+        yield
+    finally:
+        lock.release()
+
+
+@contextmanager
+def _replacing(out: Path) -> Iterator[Path]:
+    """Gives an empty folder, and once it was filled brings it to the disk and puts it in the place of the old one."""
+    partial, old = _beside(out, "partial"), _beside(out, "old")
     shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir(parents=True)
-    shards, figures = _write_all(run, accepted, partial)
+    partial.mkdir()
+    try:
+        yield partial
+        for path in (*partial.rglob("*"), partial):
+            _sync(path)
+        shutil.rmtree(old, ignore_errors=True)
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+        _sync(out.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def _beside(out: Path, what: str) -> Path:
+    return out.with_name(f".{out.name}.{what}")
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+async def _write_dataset(run: Run, accepted: list[str], folder: Path) -> None:
+    """Writes everything a packaged folder holds; the manifest comes last."""
+    shards, figures = await _write_all(run, accepted, folder)
     card = render(run, figures, shards)
-    (partial / CARD).write_text(card, encoding="utf-8")
+    (folder / CARD).write_text(card, encoding="utf-8")
     manifest = Manifest(
         study=run.study.name,
         rehearsal=figures.rehearsal,
-        card_sha256=file_sha256(partial / CARD),
+        card_sha256=file_sha256(folder / CARD),
         shards=tuple(shards),
     )
-    write_manifest(partial, manifest)
-    shutil.rmtree(old, ignore_errors=True)
-    if out.exists():
-        out.rename(old)
-    partial.rename(out)
-    shutil.rmtree(old, ignore_errors=True)
-    record.write_bytes(
-        encode(_Packaged(source=source, out=str(out.resolve()), manifest_sha256=file_sha256(out / MANIFEST)))
-    )
-    return Tally(done=len(accepted))
+    write_manifest(folder, manifest)
 
 
 def _source(run: Run) -> str:
@@ -108,13 +173,15 @@ def _source(run: Run) -> str:
 
 
 def _is_current(record: Path, source: str, out: Path) -> bool:
+    """Whether the folder is what the run packaged last, of the same ledgers, and has all its shards."""
     try:
         last = msgspec.json.decode(record.read_bytes(), type=_Packaged)
-        return (last.source, last.out) == (
-            source,
-            str(out.resolve()),
-        ) and last.manifest_sha256 == file_sha256(out / MANIFEST)
-    except (OSError, msgspec.DecodeError):
+        if last != _Packaged(source=source, manifest_sha256=file_sha256(out / MANIFEST)):
+            return False
+        return all(
+            (out / shard.path).stat().st_size == shard.num_bytes for shard in read_manifest(out).shards
+        )
+    except (OSError, ValueError):
         return False
 
 
@@ -129,9 +196,13 @@ def _refuse_foreign(run: Run, out: Path) -> None:
         raise DatasetError(
             f"{out} holds the dataset of study {held.study!r}, not of {run.study.name!r}: {repair}"
         )
+    for path in strays(out, held):
+        raise DatasetError(
+            f"{path} is not the dataset's, and packaging would take it away: move it out of {out}, or {repair}"
+        )
 
 
-def _write_all(run: Run, accepted: list[str], folder: Path) -> tuple[list[Shard], Figures]:
+async def _write_all(run: Run, accepted: list[str], folder: Path) -> tuple[list[Shard], Figures]:
     figures = Figures(run)
     shards: list[Shard] = []
     spoken = {config: [id for id in accepted if id in ledger] for config, ledger in run.recordings.items()}
@@ -150,6 +221,7 @@ def _write_all(run: Run, accepted: list[str], folder: Path) -> tuple[list[Shard]
                 shards += write_shards(
                     folder, config=config, split=split, domain=domain, rows=rows, schema=schema
                 )
+                await asyncio.sleep(0)  # an interruption is heard between files
     return shards, figures
 
 

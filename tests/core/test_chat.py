@@ -80,6 +80,7 @@ def test_a_list_of_strings_holds_a_dialogue():
     ]
     assert [prompt.model for prompt in prompts] == ["one", "two", "one"]
     assert {prompt.decoding for prompt in prompts} == {SCRIPT.decoding}
+    assert {prompt.thread for prompt in prompts} == {dialogue.id}
     assert (dialogue.id, dialogue.domain, dialogue.pairing) == (
         "one_two/social_media_1_3",
         "social_media",

@@ -103,6 +103,11 @@ def test_emotions_are_hidden_where_the_study_says_so(dialogue, context):
     assert "emotion" not in prompt.messages[-1].content
 
 
+def test_all_that_is_asked_about_a_dialogue_is_of_one_thread(dialogue, context):
+    prompts, _ = ask(judge(), dialogue, context, "What?", "What?")
+    assert [prompt.thread for prompt in prompts] == [dialogue.id] * 2
+
+
 def test_the_schema_asks_for_a_short_reason_then_whole_scores_and_nothing_else(dialogue, context):
     [prompt], _ = ask(judge(), dialogue, context)
     score = {"type": "integer", "enum": [1, 2, 3, 4, 5]}

@@ -1,6 +1,5 @@
 import asyncio
 import json
-import threading
 
 import aiohttp
 import pytest
@@ -169,8 +168,9 @@ def test_the_servers_own_limit_binds():
     with TGIServer(HUB_ID, words, max_concurrent_requests=3) as server:
         assert opened(backend(server)) == (HUB_ID, 3)
         assert opened(backend(server, limit=2)) == (HUB_ID, 2)
-        server.held.clear()
-        threading.Timer(0.1, server.held.set).start()
+        assert opened(backend(server, share=0.7)) == (HUB_ID, 2)
+        assert opened(backend(server, share=0.1)) == (HUB_ID, 1)
+        server.takes_s = 0.01
         assert len(ask(backend(server, attempts=1), *(a_prompt(str(n)) for n in range(30)))) == 30
         assert server.peak == 3
         assert server.counts()[CHAT] == 30

@@ -9,6 +9,7 @@ import threading
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Any, Self
 
 from aiohttp import web
@@ -33,12 +34,16 @@ class Loopback:
     guarded: tuple[str, ...] = ()
 
     def __init__(self) -> None:
+        self.port = 0
+        """Where it will listen; 0 for any that is free."""
         self.seen: list[Seen] = []
         self.faults: deque[Handler] = deque()
         """Each is the answer to one guarded request, first come first served; afterwards all goes well."""
         self.held = threading.Event()
         """While it is not set, guarded requests wait for it."""
         self.held.set()
+        self.takes_s = 0.0
+        """How long a guarded request takes that is answered with 200."""
         self.in_flight = 0
         self.peak = 0
         """The most guarded requests in flight at once."""
@@ -73,9 +78,9 @@ class Loopback:
         app.add_routes(self.routes())
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.01)
         await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        host, port = self._runner.addresses[0]
-        self.url = f"http://{host}:{port}"
+        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
+        host, self.port = self._runner.addresses[0]
+        self.url = f"http://{host}:{self.port}"
 
     @web.middleware
     async def _middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -93,7 +98,10 @@ class Loopback:
         try:
             while not self.held.is_set():  # noqa: ASYNC110 - the test's own thread sets it
                 await asyncio.sleep(0.002)
-            return await (self.faults.popleft() if self.faults else handler)(request)
+            response = await (self.faults.popleft() if self.faults else handler)(request)
+            if response.status == HTTPStatus.OK:
+                await asyncio.sleep(self.takes_s)
+            return response
         finally:
             self.in_flight -= 1
 

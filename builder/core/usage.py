@@ -1,0 +1,146 @@
+"""What models were asked, what it costs, and when it is enough.
+
+Law of the file: usage only ever adds up; a price and a budget look at the sums and never at a single call.
+"""
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import msgspec
+
+from builder.records import Record
+
+Money = Annotated[float, msgspec.Meta(ge=0)]
+
+
+class Usage(Record):
+    """What one model was asked, summed over calls."""
+
+    calls: int = 0
+    """Prompts that were answered or came to nothing."""
+    failed: int = 0
+    """Those of them that came to nothing."""
+    retries: int = 0
+    """Tries at a server that failed, where there is one; all but the last of a call that came to nothing were made again."""
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    latency_s: float = 0.0
+    """From asking to the answer, waiting and retries included, in seconds, of all calls together."""
+    queue_s: float = 0.0
+    """In the server's queue, in seconds, of all calls together, as far as the endpoint tells."""
+    open_s: float = 0.0
+    """How long an endpoint of the model was held open, in seconds; several at once count once."""
+
+    def __add__(self, other: "Usage") -> "Usage":
+        return Usage(
+            self.calls + other.calls,
+            self.failed + other.failed,
+            self.retries + other.retries,
+            self.prompt_tokens + other.prompt_tokens,
+            self.completion_tokens + other.completion_tokens,
+            self.latency_s + other.latency_s,
+            self.queue_s + other.queue_s,
+            self.open_s + other.open_s,
+        )
+
+    def __sub__(self, earlier: "Usage") -> "Usage":
+        """What was added since."""
+        return Usage(
+            self.calls - earlier.calls,
+            self.failed - earlier.failed,
+            self.retries - earlier.retries,
+            self.prompt_tokens - earlier.prompt_tokens,
+            self.completion_tokens - earlier.completion_tokens,
+            self.latency_s - earlier.latency_s,
+            self.queue_s - earlier.queue_s,
+            self.open_s - earlier.open_s,
+        )
+
+    @property
+    def tokens(self) -> int:
+        """Of prompts and completions together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+class Price(Record):
+    """What a model costs. What is not said costs nothing."""
+
+    per_million_prompt_tokens: Money = 0.0
+    per_million_completion_tokens: Money = 0.0
+    per_hour: Money = 0.0
+    """Of all its replicas together, for as long as they are held open."""
+    currency: str = "USD"
+
+    def of(self, usage: Usage) -> float:
+        """What the usage costs, in the price's currency."""
+        return (
+            usage.prompt_tokens * self.per_million_prompt_tokens / 1e6
+            + usage.completion_tokens * self.per_million_completion_tokens / 1e6
+            + usage.open_s * self.per_hour / 3600
+        )
+
+
+class Budget(Record):
+    """The most that a run may use, over all models and all the times that it was started. None is no bound."""
+
+    calls: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    tokens: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    """Of prompts and completions together."""
+    money: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """In the currency of the prices."""
+
+
+def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
+    """A model's price; `*` stands for every model without one of its own. None where there is neither."""
+    return prices.get(model, prices.get("*"))
+
+
+def currency_of(prices: Mapping[str, Price]) -> str:
+    """The one currency of all prices.
+
+    Raises:
+        ValueError: they differ, so that nothing can be summed.
+    """
+    currencies = sorted({price.currency for price in prices.values()})
+    if len(currencies) > 1:
+        raise ValueError(f"prices are in {' and '.join(currencies)}: put them all in one currency")
+    return currencies[0] if currencies else Price().currency
+
+
+def spent(usage: Mapping[str, Usage], prices: Mapping[str, Price]) -> float:
+    """What the usage of all models costs; a model without a price costs nothing.
+
+    Args:
+        usage: by model.
+        prices: by model, in one currency.
+    """
+    costs = ((price_of(model, prices), used) for model, used in usage.items())
+    return sum(price.of(used) for price, used in costs if price is not None)
+
+
+def exceeded(
+    usage: Mapping[str, Usage], prices: Mapping[str, Price], budget: Budget, in_flight: int = 0
+) -> str | None:
+    """Why nothing more may be asked; None while something may.
+
+    Args:
+        usage: by model.
+        prices: by model, in one currency.
+        budget: what may be used.
+        in_flight: prompts asked and not answered yet. They count as calls, so that a budget of calls is kept
+            exactly; their tokens are not known, so that one of tokens or money is overrun by what is in flight.
+    """
+    if budget.calls is not None:
+        calls = in_flight + sum(used.calls for used in usage.values())
+        if calls >= budget.calls:
+            return f"{calls:,} calls are used, the budget is {budget.calls:,} calls"
+    if budget.tokens is not None:
+        tokens = sum(used.tokens for used in usage.values())
+        if tokens >= budget.tokens:
+            return f"{tokens:,} tokens are used, the budget is {budget.tokens:,} tokens"
+    if budget.money is not None:
+        money = spent(usage, prices)
+        if money >= budget.money:
+            currency = currency_of(prices)
+            return f"{money:,.2f} {currency} are spent, the budget is {budget.money:,.2f} {currency}"
+    return None

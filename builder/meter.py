@@ -1,0 +1,362 @@
+"""The meter: what a run's models are asked, counted as it happens, kept in the run folder, and stopped at the budget.
+
+    usage.jsonl     a ledger: the sums of every model so far, from all the times that the run was started
+    pulse.json      how it goes at this moment, for `status` in another process; gone when nothing runs
+
+Both are written once a second while an endpoint is open, so that a kill loses a second of bookkeeping and the calls in flight.
+Law of the file: nothing is asked past the budget, and what is in flight when it is reached is answered first.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import MappingProxyType, TracebackType
+from typing import Any
+
+import msgspec
+
+from builder.core.prompt import Completion, Prompt
+from builder.core.usage import Budget, Price, Usage, currency_of, exceeded, price_of
+from builder.errors import BudgetError, ConfigError
+from builder.ledger import Ledger
+from builder.llm import Endpoint
+from builder.llm._room import Room
+from builder.records import Record, encode
+
+_WINDOW_S = 10.0
+_STALE_S = 5.0
+
+
+class Spent(Record):
+    """A line of the ledger: what a model was asked, from the beginning of the run up to then."""
+
+    id: str
+    """The model."""
+    usage: Usage
+
+
+class Beat(Record):
+    """How it goes with one model; rates and means are those of the last ten seconds."""
+
+    in_flight: int
+    """Prompts asked and not answered yet; those beyond the limit wait for their turn on our side."""
+    limit: int
+    """Prompts that its servers are sent at once, as things stand."""
+    usage: Usage
+    """From the beginning of the run."""
+    calls_per_s: float = 0.0
+    prompt_tokens_per_s: float = 0.0
+    completion_tokens_per_s: float = 0.0
+    latency_s: float | None = None
+    """Of a call, on average; None where none ended."""
+    queue_s: float | None = None
+    """In the server's queue, for a call on average, as far as the endpoint tells."""
+
+
+class Pulse(Record):
+    """How it goes at one moment."""
+
+    at: float
+    """In seconds since 1970."""
+    models: dict[str, Beat]
+    """Those with an open endpoint."""
+
+
+class Metered:
+    """An endpoint whose calls are counted. In all else it is the endpoint that it wraps."""
+
+    checkpoint: str
+    limit: int
+
+    def __init__(self, model: str, endpoint: Endpoint, meter: "Meter") -> None:
+        self.model = model
+        self.endpoint = endpoint
+        self.in_flight = 0
+        self._meter = meter
+        self._told = Usage()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.endpoint, name)
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        """Asks the endpoint; raises as it does.
+
+        Raises:
+            BudgetError: the budget is used up. It is raised only after all that was in flight is answered.
+            OSError: the meter could not be kept, as on a full disk.
+        """
+        meter = self._meter
+        await meter.admit()
+        begin = meter.enter(self)
+        try:
+            answer = await self.endpoint.complete(prompt)
+        except BaseException:
+            meter.leave(self, begin, failed=1)
+            raise
+        meter.leave(self, begin, answer.prompt_tokens, answer.completion_tokens)
+        return answer
+
+    def told(self) -> Usage:
+        """What its rooms count, beyond what they had counted when they were last asked."""
+        rooms = list(_rooms(self.endpoint))
+        before, self._told = (
+            self._told,
+            Usage(
+                retries=sum(room.failed.total() for room in rooms),
+                queue_s=sum(room.queue_s for room in rooms),
+            ),
+        )
+        return self._told - before
+
+    def pace(self) -> int:
+        """Prompts that its servers are sent at once, as things stand."""
+        return sum(room.limit for room in _rooms(self.endpoint)) or self.limit
+
+    def close(self) -> None:
+        """Stops counting; to be called when the endpoint closes, at the latest when the meter does."""
+        self._meter.release(self)
+
+
+class Meter(AbstractContextManager["Meter"]):
+    """Counts what the models of one run are asked. One process at a time, one event loop at a time.
+
+    Args:
+        folder: the run's.
+        prices: by model; `*` stands for every model without one of its own.
+        budget: what the run may use.
+        every_s: how often the run folder is brought up to date, in seconds.
+        clock: seconds that only go forward.
+
+    Raises:
+        ConfigError: the prices are in several currencies.
+        RunError: the ledger cannot be read.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        prices: Mapping[str, Price] = MappingProxyType({}),
+        budget: Budget = Budget(),  # noqa: B008 - it cannot change
+        *,
+        every_s: float = 1.0,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        try:
+            currency_of(prices)
+        except ValueError as error:
+            raise ConfigError(str(error)) from None
+        self.clock = clock
+        self._prices, self._budget = prices, budget
+        self._every_s = every_s
+        self._folder = folder
+        self._ledger = _ledger(folder, writable=True)
+        self._usage = {line.id: line.usage for line in self._ledger}
+        self._written = dict(self._usage)
+        self._open: list[Metered] = []
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._stop: str | None = None
+        self._fault: OSError | None = None
+        self._timer: asyncio.Handle | None = None
+        self._settled_at = clock()
+        self._past: deque[tuple[float, dict[str, Usage]]] = deque()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    @property
+    def usage(self) -> dict[str, Usage]:
+        """By model, from the beginning of the run."""
+        return dict(self._usage)
+
+    def wrap(self, model: str, endpoint: Endpoint) -> Metered:
+        """Counts the calls of an endpoint from now on, in the running event loop, until it is closed.
+
+        Raises:
+            ConfigError: the budget is one of money, and the model has no price.
+        """
+        if self._budget.money is not None and price_of(model, self._prices) is None:
+            raise ConfigError(
+                f"the budget is {self._budget.money:g} {currency_of(self._prices)} and model {model!r} has no price: "
+                "name it, 0 where it costs nothing"
+            )
+        self._settle()
+        if not self._open:
+            self._idle = asyncio.Event()
+            self._past.clear()
+            self._past.append((self._settled_at, dict(self._usage)))
+        metered = Metered(model, endpoint, self)
+        self._open.append(metered)
+        self._usage.setdefault(model, Usage())
+        self._schedule(0)
+        return metered
+
+    async def admit(self) -> None:
+        """Lets a prompt pass; raises as `Metered.complete` says."""
+        if self._fault is not None:
+            raise self._fault
+        self._stop = self._stop or exceeded(self._usage, self._prices, self._budget, self._in_flight)
+        if self._stop is None:
+            return
+        # An error ends the whole stage at once, and would take with it what is being answered and paid for.
+        while self._in_flight:
+            await self._idle.wait()
+        raise BudgetError(
+            f"{self._stop}: what is finished is kept; raise the budget in the site and run the same command to go on"
+        )
+
+    def enter(self, metered: Metered) -> float:
+        """Counts a prompt as in flight; gives the time."""
+        metered.in_flight += 1
+        self._in_flight += 1
+        self._idle.clear()
+        return self.clock()
+
+    def leave(
+        self,
+        metered: Metered,
+        begin: float,
+        prompt_tokens: int = 0,
+        completion_tokens: int = 0,
+        *,
+        failed: int = 0,
+    ) -> None:
+        """Counts a prompt as ended."""
+        self._usage[metered.model] += Usage(
+            calls=1,
+            failed=failed,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=completion_tokens,
+            latency_s=self.clock() - begin,
+        )
+        metered.in_flight -= 1
+        self._in_flight -= 1
+        if not self._in_flight:
+            self._idle.set()
+
+    def release(self, metered: Metered) -> None:
+        """Counts an endpoint's calls no longer; twice is once."""
+        if metered not in self._open:
+            return
+        self._settle()
+        self._open.remove(metered)
+        if not self._open:
+            if self._timer is not None:
+                self._timer.cancel()
+            _pulse(self._folder).unlink(missing_ok=True)
+            self._write()
+
+    def close(self) -> None:
+        """Lets go of all endpoints and of the ledger."""
+        try:
+            for metered in list(self._open):
+                metered.close()
+        finally:
+            self._ledger.close()
+
+    def beat(self) -> None:
+        """Brings the run folder up to date; happens by itself while an endpoint is open.
+
+        Raises:
+            OSError: it could not be written.
+        """
+        self._settle()
+        self._write()
+        partial = _pulse(self._folder).with_suffix(".partial")
+        partial.write_bytes(encode(self._measured()))
+        partial.replace(_pulse(self._folder))
+
+    def _schedule(self, delay_s: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = asyncio.get_running_loop().call_later(delay_s, self._tick)
+
+    def _tick(self) -> None:
+        try:
+            self.beat()
+        except OSError as error:
+            self._fault = error  # nobody awaits a timer: the next to ask hears of it
+        else:
+            self._schedule(self._every_s)
+
+    def _settle(self) -> None:
+        """Adds what accrues without a call: the time that endpoints are open, and what they tell."""
+        now = self.clock()
+        for model in {metered.model for metered in self._open}:
+            self._usage[model] += Usage(open_s=now - self._settled_at)
+        for metered in self._open:
+            self._usage[metered.model] += metered.told()
+        self._settled_at = now
+
+    def _write(self) -> None:
+        for model, usage in self._usage.items():
+            if self._written.get(model) != usage:
+                self._ledger.append(model, Spent(id=model, usage=usage))
+                self._written[model] = usage
+
+    def _measured(self) -> Pulse:
+        now = self._settled_at
+        while len(self._past) > 1 and now - self._past[0][0] > _WINDOW_S:
+            self._past.popleft()
+        since, then = self._past[0]
+        self._past.append((now, dict(self._usage)))
+        beats: dict[str, Beat] = {}
+        for model in sorted({metered.model for metered in self._open}):
+            ours = [metered for metered in self._open if metered.model == model]
+            usage = self._usage[model]
+            recent = usage - then.get(model, Usage())
+            beats[model] = Beat(
+                in_flight=sum(metered.in_flight for metered in ours),
+                limit=sum(metered.pace() for metered in ours),
+                usage=usage,
+                calls_per_s=_ratio(recent.calls, now - since) or 0.0,
+                prompt_tokens_per_s=_ratio(recent.prompt_tokens, now - since) or 0.0,
+                completion_tokens_per_s=_ratio(recent.completion_tokens, now - since) or 0.0,
+                latency_s=_ratio(recent.latency_s, recent.calls),
+                queue_s=_ratio(recent.queue_s, recent.calls),
+            )
+        return Pulse(at=time.time(), models=beats)
+
+
+def read_usage(folder: Path) -> dict[str, Usage]:
+    """What the models of a run were asked so far, by model; empty where none was. Safe beside the process that runs.
+
+    Raises:
+        RunError: the ledger cannot be read.
+    """
+    with _ledger(folder, writable=False) as ledger:
+        return {line.id: line.usage for line in ledger}
+
+
+def read_pulse(folder: Path) -> Pulse | None:
+    """How it goes with a run at this moment; None where no process works on it or none says so any more."""
+    try:
+        pulse = msgspec.json.decode(_pulse(folder).read_bytes(), type=Pulse)
+    except (OSError, ValueError):
+        return None
+    return pulse if abs(time.time() - pulse.at) < _STALE_S else None
+
+
+def _ledger(folder: Path, *, writable: bool) -> Ledger[Spent]:
+    return Ledger(folder / "usage.jsonl", Spent, writable=writable, latest=True)
+
+
+def _pulse(folder: Path) -> Path:
+    return folder / "pulse.json"
+
+
+def _rooms(endpoint: Any) -> Iterator[Room]:
+    """Where the tries of an endpoint, or of its replicas, are counted; none for one without a server."""
+    if isinstance(room := getattr(endpoint, "room", None), Room):
+        yield room
+    for replica in getattr(endpoint, "replicas", ()):
+        yield from _rooms(replica.endpoint)
+
+
+def _ratio(part: float, whole: float) -> float | None:
+    return part / whole if whole else None

@@ -1,0 +1,109 @@
+"""What sums, prices and budgets promise."""
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from builder.core.usage import Budget, Price, Usage, currency_of, exceeded, price_of, spent
+from builder.errors import ConfigError
+from builder.records import convert
+
+USAGE = Usage(
+    calls=3,
+    failed=1,
+    retries=2,
+    prompt_tokens=2_000_000,
+    completion_tokens=500_000,
+    latency_s=4.5,
+    queue_s=1.5,
+    open_s=7200.0,
+)
+PRICE = Price(per_million_prompt_tokens=0.5, per_million_completion_tokens=2.0, per_hour=4.0, currency="EUR")
+
+amounts = st.integers(min_value=0, max_value=10**12)
+usages = st.builds(
+    Usage,
+    calls=amounts,
+    failed=amounts,
+    retries=amounts,
+    prompt_tokens=amounts,
+    completion_tokens=amounts,
+    latency_s=amounts.map(float),
+    queue_s=amounts.map(float),
+    open_s=amounts.map(float),
+)
+
+
+@given(usages, usages)
+def test_usage_adds_up_in_every_field_and_what_was_added_is_what_came_since(one, other):
+    both = one + other
+    for field in Usage.__struct_fields__:
+        assert getattr(both, field) == getattr(one, field) + getattr(other, field)
+    assert both == other + one
+    assert both - one == other
+    assert one + Usage() == one
+
+
+def test_tokens_are_those_of_prompts_and_completions():
+    assert USAGE.tokens == 2_500_000
+
+
+def test_a_price_counts_prompts_completions_and_the_hours_that_an_endpoint_is_held_open():
+    assert PRICE.of(USAGE) == 2 * 0.5 + 0.5 * 2.0 + 2 * 4.0
+    assert Price().of(USAGE) == 0
+
+
+def test_a_star_is_the_price_of_every_model_without_one_of_its_own():
+    prices = {"large": PRICE, "*": Price(per_hour=1.0, currency="EUR")}
+    assert price_of("large", prices) is PRICE
+    assert price_of("small", prices) is prices["*"]
+    assert price_of("small", {"large": PRICE}) is None
+    assert spent({"large": USAGE, "small": USAGE}, prices) == 10.0 + 2.0
+    assert spent({"large": USAGE, "small": USAGE}, {"large": PRICE}) == 10.0
+
+
+def test_prices_in_several_currencies_are_refused_by_name():
+    assert currency_of({"large": PRICE, "small": PRICE}) == "EUR"
+    assert currency_of({}) == "USD"
+    with pytest.raises(ValueError, match="prices are in EUR and USD: put them all in one currency"):
+        currency_of({"large": PRICE, "small": Price()})
+
+
+@pytest.mark.parametrize(
+    ("budget", "said"),
+    [
+        (Budget(), None),
+        (Budget(calls=7, tokens=5_000_001, money=20.01), None),
+        (Budget(calls=6), "6 calls are used, the budget is 6 calls"),
+        (Budget(calls=2), "6 calls are used, the budget is 2 calls"),
+        (Budget(tokens=5_000_000), "5,000,000 tokens are used, the budget is 5,000,000 tokens"),
+        (Budget(calls=7, money=20.0), "20.00 EUR are spent, the budget is 20.00 EUR"),
+        (Budget(money=0.5), "20.00 EUR are spent, the budget is 0.50 EUR"),
+    ],
+)
+def test_a_budget_that_is_used_up_over_all_models_is_said_with_its_figures(budget, said):
+    assert exceeded({"one": USAGE, "two": USAGE}, {"*": PRICE}, budget) == said
+
+
+def test_what_is_in_flight_counts_against_a_budget_of_calls():
+    assert exceeded({"one": USAGE}, {}, Budget(calls=5), in_flight=1) is None
+    assert exceeded({"one": USAGE}, {}, Budget(calls=5), in_flight=2) == (
+        "5 calls are used, the budget is 5 calls"
+    )
+
+
+@pytest.mark.parametrize("key", ["calls", "tokens", "money"])
+def test_a_budget_of_nothing_is_refused(key):
+    with pytest.raises(ConfigError, match=f"'{key}' is 0"):
+        convert({key: 0}, Budget, "site.toml")
+    assert getattr(convert({key: 1}, Budget, "site.toml"), key) == 1
+
+
+def test_a_price_below_nothing_is_refused():
+    with pytest.raises(ConfigError, match="'per_hour' is -1"):
+        convert({"per_hour": -1}, Price, "site.toml")
+
+
+def test_usage_is_one_line_that_is_read_back_as_it_was():
+    assert msgspec.json.decode(msgspec.json.encode(USAGE), type=Usage) == USAGE

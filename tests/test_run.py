@@ -1,0 +1,170 @@
+"""What a run promises of its folder and of the items it works through."""
+
+import asyncio
+import errno
+import json
+import os
+
+import msgspec
+import pytest
+
+from builder.config import load_site
+from builder.core.dialogue import Turn
+from builder.errors import ConfigError, EndpointError, ProtocolError, ReplyError, RunError
+from builder.run import Run, TurnEntry
+from tests.commands import tree
+from tests.runs import small
+
+
+def work(run, do, items="abcdef", at_once=1):
+    return asyncio.run(run.work("try", items, do, total=len(items), at_once=at_once, done=0))
+
+
+def journal(run, item):
+    turn = Turn(speaker="LLM1", text=item, emotion="happy")
+    run.turns.append(item, TurnEntry(id=item, index=0, checkpoint="x", turn=turn))
+
+
+def test_an_item_that_fails_is_recorded_with_its_boundary_and_the_rest_goes_on(tmp_path):
+    async def do(item):
+        if item == "b":
+            raise ProtocolError("the server answers nonsense")
+        if item == "d":
+            raise ReplyError("empty, empty")
+        journal(run, item)
+
+    with Run(tmp_path, small()) as run:
+        tally = work(run, do, at_once=2)
+        assert (tally.done, tally.failed, tally.given_up) == (4, 1, 1)
+    with Run(tmp_path, writable=False) as run:
+        assert sorted(run.turns.ids()) == ["a", "c", "e", "f"]
+        failures = {failure.id: (failure.boundary, failure.message) for failure in run.unresolved("try")}
+    assert failures == {"b": ("protocol", "the server answers nonsense"), "d": ("reply", "empty, empty")}
+
+
+def test_what_failed_and_is_done_later_is_a_failure_no_more(tmp_path):
+    async def fail(item):
+        raise ReplyError("empty")
+
+    async def do(item):
+        journal(run, item)
+
+    with Run(tmp_path, small()) as run:
+        work(run, fail, "ab")
+    with Run(tmp_path, small()) as run:
+        assert [failure.id for failure in run.unresolved("try")] == ["a", "b"]
+        work(run, do, "b")
+    with Run(tmp_path, writable=False) as run:
+        assert [failure.id for failure in run.unresolved("try")] == ["a"]
+
+
+def test_twenty_failures_in_a_row_at_an_endpoint_stop_the_work_and_nineteen_do_not(tmp_path):
+    tried = []
+
+    async def do(item):
+        tried.append(item)
+        if item != 19:
+            raise EndpointError("no connection")
+
+    with Run(tmp_path, small()) as run:
+        with pytest.raises(EndpointError, match="20 items in a row failed, the last with: no connection"):
+            work(run, do, range(100))
+        assert tried == list(range(40))
+        assert len(run.unresolved("try")) == 39
+
+
+def test_replies_that_break_the_rules_never_stop_the_work_however_many_they_are(tmp_path):
+    async def do(item):
+        raise ReplyError("empty")
+
+    with Run(tmp_path, small()) as run:
+        assert work(run, do, range(50)).given_up == 50
+
+
+def test_a_disk_error_stops_all_items_at_once_and_what_is_finished_is_kept(tmp_path):
+    late = []
+
+    async def do(item):
+        if item == "c":
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if item == "b":
+            await asyncio.sleep(60)
+            late.append(item)
+        journal(run, item)
+
+    with Run(tmp_path, small()) as run, pytest.raises(OSError, match="No space left"):
+        work(run, do, at_once=2)
+    with Run(tmp_path, writable=False) as run:
+        assert run.turns.ids() == ["a"]
+        assert not run.unresolved("try")
+    assert not late
+
+
+def test_an_interruption_is_heard_where_no_item_ever_waits(tmp_path):
+    done = []
+
+    async def do(item):
+        done.append(item)
+        if item == "b":
+            asyncio.get_running_loop().call_soon(main[0].cancel)
+
+    main = []
+
+    async def all_of_them():
+        main.append(asyncio.current_task())
+        await run.work("try", "abcdef", do, total=6, at_once=1, done=0)
+
+    with Run(tmp_path, small()) as run, pytest.raises(asyncio.CancelledError):
+        asyncio.run(all_of_them())
+    assert done in (["a", "b"], ["a", "b", "c"])
+
+
+def test_a_failure_that_names_a_file_whose_name_is_no_text_is_recorded_escaped(tmp_path):
+    name = os.fsdecode(b"caf\xe9.json")
+
+    async def do(item):
+        raise ProtocolError(f"{name}: not JSON")
+
+    with Run(tmp_path, small()) as run:
+        assert work(run, do, "a").failed == 1
+        (failure,) = run.unresolved("try")
+    assert failure.message == r"caf\udce9.json: not JSON"
+
+
+def test_a_study_with_a_misspelt_plugin_is_not_pinned_so_that_the_mended_one_goes_on_in_the_same_folder(
+    tmp_path,
+):
+    wrong = msgspec.structs.replace(small(), judges={"lenght": {}})
+    with pytest.raises(ConfigError, match="did you mean 'length'"):
+        Run(tmp_path, wrong)
+    with Run(tmp_path, small()) as run:
+        assert list(run.judges()) == ["length", "duplicate"]
+
+
+def test_a_misspelt_run_folder_is_not_made(tmp_path):
+    with pytest.raises(RunError, match="is no run folder"):
+        Run(tmp_path / "tpyo", site=load_site("rehearsal"))
+    assert not tree(tmp_path)
+    assert not (tmp_path / "tpyo").exists()
+
+
+@pytest.mark.parametrize("content", [b"", b"garbage", b"[]", b'{"study":3}', b'{"study":{"name":"\xff"}}'])
+def test_a_run_json_that_is_none_is_named_and_left_as_it_is(tmp_path, content):
+    (tmp_path / "run.json").write_bytes(content)
+    for study in (None, small()):
+        with pytest.raises(RunError, match=r"run\.json: cannot be read by this version"):
+            Run(tmp_path, study)
+    assert (tmp_path / "run.json").read_bytes() == content
+
+
+def test_what_the_folder_is_pinned_to_holds_the_study_and_nothing_of_the_site(tmp_path, monkeypatch):
+    monkeypatch.setenv("OUR_TOKEN", "hf_averysecrettokenofours")
+    site = tmp_path / "site.toml"
+    site.write_text(
+        '[models."*"]\nbackend = "tgi"\nurl = "http://node7:8080"\ntoken_env = "OUR_TOKEN"\n',
+        encoding="utf-8",
+    )
+    with Run(tmp_path / "run", small(), load_site(str(site))):
+        pinned = (tmp_path / "run/run.json").read_text()
+    assert set(json.loads(pinned)) == {"study", "rehearsal"}
+    assert not any(word in pinned for word in ("node7", "OUR_TOKEN", "hf_avery"))

@@ -1,0 +1,64 @@
+"""What the terminal promises: everything is shown as the text it is, whatever it holds."""
+
+import io
+from pathlib import Path
+
+import msgspec
+import pytest
+from rich.console import Console
+
+from builder.core.verdict import Abstention, Review, Verdict
+from builder.run import Failure
+from builder.views import show_dialogue, show_plan, show_status
+from tests.runs import held, small
+
+HOSTILE = "[/INST] [red]x[/red] \x1b]0;owned\x07 \x9b2J"
+SHOWN = "[/INST] [red]x[/red] \ufffd]0;owned\ufffd \ufffd2J"
+
+
+@pytest.fixture
+def console():
+    return Console(file=io.StringIO(), width=400)
+
+
+def said(console):
+    return console.file.getvalue()
+
+
+def test_a_dialogue_is_shown_as_text_whatever_its_models_judges_and_servers_wrote(tmp_path, console):
+    with held(tmp_path / "run", small(), words=HOSTILE, checkpoint=f"ORG/NAME@{HOSTILE}") as run:
+        id = run.dialogues.ids()[0]
+        verdict = Verdict(judge="length", scores={HOSTILE: 0.0}, reason=HOSTILE)
+        run.reviews.append(
+            id, Review(id=id, verdicts=(verdict,), abstentions=(Abstention(judge="rubric", reason=HOSTILE),))
+        )
+        show_dialogue(run, None, console)
+        turns = len(run.dialogues[id].turns)
+    assert said(console).count(SHOWN) == 2 + turns + 1 + 2 + 1
+    assert not set(said(console)) & set("\x1b\x07\x9b")
+
+
+def test_status_shows_a_failure_and_a_folder_as_text_whatever_their_words(tmp_path, monkeypatch, console):
+    monkeypatch.chdir(tmp_path)
+    with held(Path("[/x]/run"), small()) as run:
+        run.failures("generate").append("a", Failure(id="a", boundary="protocol", message=HOSTILE))
+        show_status(run, console)
+    assert f"1 x protocol; last: {SHOWN}" in said(console)
+    assert "[/x]/run: study 'quickstart'" in said(console)
+
+
+def test_a_plan_is_shown_though_an_emotion_is_called_like_markup(tmp_path, console):
+    study = small()
+    words = {name: "[/x]" if name == "happy" else name for name in study.vocabulary.emotions}
+    emotions = {
+        words[name]: msgspec.structs.replace(one, successors=tuple(words[other] for other in one.successors))
+        for name, one in study.vocabulary.emotions.items()
+    }
+    domains = {
+        name: msgspec.structs.replace(one, emotions=("[/x]",))
+        for name, one in study.vocabulary.domains.items()
+    }
+    vocabulary = msgspec.structs.replace(study.vocabulary, emotions=emotions, domains=domains)
+    with held(tmp_path / "run", small(vocabulary=vocabulary)) as run:
+        show_plan(run, console)
+    assert "[/x] " in said(console)
