@@ -1,6 +1,7 @@
 # make quickstart   the whole pipeline on embedded defaults, ending in dist/deepdialogue
 # make test         everything that is promised, in environments made here
 # make check        format, lint, strict types, floors
+# make bench        ratios against a bare loop doing the same; PEERS=1 and FULL=1 add to it
 #
 # Python 3.11, make and a C toolchain are all a machine needs. A machine that wants another build of
 # PyTorch says so: make test TORCH='torch==2.13.0'.
@@ -11,9 +12,9 @@ LIGHT = .venv
 TEST = .venvs/test
 COMPAT = .venvs/datasets-3.6 .venvs/datasets-4.8
 
-.PHONY: help quickstart test check format clean
+.PHONY: help quickstart test check bench format clean
 help:
-	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile | head -3
+	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile | head -4
 
 quickstart: $(LIGHT)/.installed
 	$(LIGHT)/bin/deepdialogue build quickstart --site rehearsal --run runs/quickstart --out dist/deepdialogue
@@ -26,6 +27,12 @@ check: $(TEST)/.installed
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/mypy
 	$(TEST)/bin/lint-imports
+
+bench: $(TEST)/.installed $(if $(PEERS),.venvs/peers/.installed)
+	$(TEST)/bin/python -m benchmarks.w1 $(if $(PEERS),--peers .venvs/peers/bin/python)
+	$(TEST)/bin/python -m benchmarks.w2
+	$(TEST)/bin/python -m benchmarks.w3
+	$(TEST)/bin/python -m benchmarks.w4 $(if $(FULL),--full)
 
 format: $(TEST)/.installed
 	$(TEST)/bin/ruff format .
@@ -47,11 +54,12 @@ $(TEST)/.installed: pyproject.toml
 	@$(TEST)/bin/python $(PIP) --editable '.[rehearsal,transformers,torchcodec,check,test]'
 	@touch $@
 
-# One environment for each `datasets` that readers still have; the newest is in the two above.
+# One environment for each `datasets` that readers still have (the newest is in the two above), and one for peers.
 .venvs/datasets-3.6/.installed: PINS = 'datasets[audio]==3.6.0'
 .venvs/datasets-4.8/.installed: PINS = 'datasets==4.8.5' soundfile
-.venvs/datasets-%/.installed: pyproject.toml
-	@echo "installing datasets $* into .venvs/datasets-$*"
-	@$(PYTHON) -m venv .venvs/datasets-$*
-	@.venvs/datasets-$*/bin/python $(PIP) $(PINS)
+.venvs/peers/.installed: PINS = 'datatrove[io]==0.10.1' aiofiles aiosqlite httpx
+$(COMPAT:%=%/.installed) .venvs/peers/.installed: .venvs/%/.installed: pyproject.toml
+	@echo "installing $* into .venvs/$*"
+	@$(PYTHON) -m venv .venvs/$*
+	@.venvs/$*/bin/python $(PIP) $(PINS)
 	@touch $@

@@ -82,6 +82,8 @@ class Language(Rule):
         return None
 
     def _foreign_script(self, text: str) -> str | None:
+        if text.isascii() and _SCRIPTS.get(self.language, _LATIN) >= _LATIN:
+            return None
         scripts = Counter(
             script
             for letter in unicodedata.normalize("NFKC", text)
@@ -100,7 +102,8 @@ class Language(Rule):
         # The lists hold "c" and "est", so that every elision and contraction need not be listed.
         spoken = " ".join(words(text)).replace("'", " ").split()
         own = _WORDS[self.language]
-        count = {name: sum(word in common - own for word in spoken) for name, common in _WORDS.items()}
+        strange = [word for word in spoken if word not in own]
+        count = {name: sum(word in common for word in strange) for name, common in _WORDS.items()}
         likeliest = max(count, key=count.__getitem__)
         natural = sum(word in own for word in spoken)
         if count[likeliest] <= natural:

@@ -5,8 +5,9 @@ A try takes a place, and gives it back with what it learnt:
     async with room.place() as place:
         ...                       # a TryError on the way out, or place.queue_s where the server tells it
 
-The limit doubles until it is first cut; from then on it grows by one for each limit's worth of good tries and is cut by
-a quarter when the server is overloaded or lets requests queue for longer than it works on them.
+The limit starts at half of the most that the site and the server allow, and doubles until it is first cut. It is cut in
+proportion to the tries that the server refused, left unanswered or let queue for longer than it worked on them, and grows
+from then on by one for each limit's worth of good tries.
 Law of the file: `Pace` decides and never waits; `Room` waits and never decides.
 """
 
@@ -20,6 +21,9 @@ from builder.errors import EndpointError, ItemError
 
 LONGEST_PAUSE_S = 60.0
 """However long a server asks to be left alone, it is asked again after this."""
+
+_FEWEST = 8
+"""Fewer tries than this say too little of a server."""
 
 _OVERLOADED = frozenset({"429", "503", "504", "timeout"})
 """The ends of a try that fewer tries at once would have spared it."""
@@ -42,8 +46,11 @@ class TryError(EndpointError):
 class Pace:
     """How many tries may be in flight.
 
-    A try is told `cuts` when it is admitted and hands it back at its end: one that was admitted before the latest cut
-    says nothing of the limit after it, so that a burst of failures is one cut.
+    Once for each limit's worth of tries, or sooner when a quarter as many were refused (and at least eight), the limit is
+    cut by half of the share that was refused: a server that refuses everything halves it, one that refuses a try in
+    twenty, whatever the load, costs it a fortieth. (So does DCTCP, Alizadeh et al. 2010, with marked packets.) A try is
+    told `cuts` when it is admitted and hands it back at its end: one that was admitted before the latest cut says nothing
+    of the limit after it, so that a burst is one cut.
 
     Args:
         most: what the limit never passes, at least 1.
@@ -54,32 +61,30 @@ class Pace:
         self.cuts = 0
         self.resumes_at = 0.0
         """Nothing is admitted before, in seconds of the clock that `overloaded` is told."""
-        self._limit = float(max(1, min(32, most // 4)))
-        self._queueing = 0.0
-        """The share of queueing in the server's time for a try: exponentially weighted over a limit's worth of them."""
+        self._limit = float(max(1, most // 2))
+        self._heard = self._refused = self._queued = 0
+        """Tries that ended since the latest cut or the latest limit's worth of them."""
 
     @property
     def limit(self) -> int:
         """Tries in flight at once, in 1..most."""
-        return int(self._limit)
+        return round(self._limit)
 
     def succeeded(self, admitted: int, *, used: bool, queue_s: float = 0.0, inference_s: float = 0.0) -> None:
         """Hears of a good try.
 
         Args:
             admitted: `cuts` when the try was admitted.
-            used: whether as many tries were in flight as the limit allows; a limit that is not reached is not learnt about.
+            used: whether as many tries were in flight as the limit allows; one that is not reached does not grow.
             queue_s: how long the server let it queue, where the server tells.
             inference_s: how long the server then worked on it.
         """
-        if admitted != self.cuts or not used:
+        if admitted != self.cuts:
             return
-        share = queue_s / (queue_s + inference_s) if queue_s > 0 else 0.0
-        self._queueing += (share - self._queueing) * 2 / (self._limit + 1)
-        if self._queueing > 0.5:
-            self._cut()
-        else:
+        if used:
+            self._queued += queue_s > inference_s
             self._limit = min(float(self.most), self._limit + (1 / self._limit if self.cuts else 1))
+        self._hear()
 
     def overloaded(self, admitted: int, now: float, wait_s: float = 0.0) -> None:
         """Hears of a try that the server had no time for.
@@ -91,12 +96,20 @@ class Pace:
         """
         self.resumes_at = max(self.resumes_at, now + min(wait_s, LONGEST_PAUSE_S))
         if admitted == self.cuts:
-            self._cut()
+            self._refused += 1
+            self._hear()
 
-    def _cut(self) -> None:
-        self._limit = max(1.0, self._limit * 0.75)
-        self._queueing = 0.0
-        self.cuts += 1
+    def _hear(self) -> None:
+        self._heard += 1
+        worth = max(_FEWEST, self._limit)
+        if self._heard < worth and self._refused < max(_FEWEST, worth / 4):
+            return
+        # Where most tries queue for longer than they are worked on, half as many would be answered as soon.
+        share = max(self._refused / self._heard, 0.5 if 2 * self._queued > self._heard else 0.0)
+        if share:
+            self._limit = max(1.0, self._limit * (1 - share / 2))
+            self.cuts += 1
+        self._heard = self._refused = self._queued = 0
 
 
 class Room:

@@ -4,15 +4,19 @@ Law of the file: the journal is the truth. A turn is asked for only if the journ
 before dialogues that have none, so that whatever stops the run, half a run is half the dialogues.
 """
 
+from collections.abc import Container
 from contextlib import AsyncExitStack
 
 from builder.core.chat import Actor, conversation
 from builder.core.dialogue import Turn
 from builder.core.prompt import Prompt
+from builder.core.scenario import parse_id
 from builder.errors import ConfigError
 from builder.run import Run, Tally, TurnEntry
 
 _MOST_AT_ONCE = 4096
+_TAIL = 4
+"""So many times as many dialogues as are in flight make the end of a run."""
 
 
 async def generate(run: Run) -> Tally:
@@ -33,7 +37,6 @@ async def generate(run: Run) -> Tally:
     if not owed:
         return Tally(skipped=before)
     journal = _journal(run)
-    owed.sort(key=lambda id: id not in journal)
 
     pairings = {run.scenarios[id].pairing for id in owed}
     models = {model for name in pairings for model in _models(run, name)}
@@ -73,8 +76,20 @@ async def generate(run: Run) -> Tally:
                     run.turns.append(id, TurnEntry(id=id, index=index, checkpoint=checkpoint, turn=step))
                     index, answer = index + 1, None
 
-        at_once = min(_MOST_AT_ONCE, sum(endpoint.limit for endpoint in endpoints.values()))
+        # Twice as many dialogues as places: while some wait for the busiest endpoint, others keep the rest busy.
+        at_once = min(_MOST_AT_ONCE, 2 * sum(endpoint.limit for endpoint in endpoints.values()))
+        owed = _ordered(owed, journal, at_once)
         return await run.work("generate", owed, hold, total=len(owed), at_once=at_once, done=before)
+
+
+def _ordered(owed: list[str], begun: Container[str], at_once: int) -> list[str]:
+    """Those begun first, the rest as planned, the shortest last and among them the longest first.
+
+    So half a run is half the dialogues, and at its end no endpoint waits for a long dialogue that began late.
+    """
+    length = {id: parse_id(id).num_turns for id in owed}
+    last = set(sorted(owed, key=length.__getitem__)[: _TAIL * at_once])
+    return sorted(owed, key=lambda id: (id not in begun, id in last, -length[id] if id in last else 0))
 
 
 def _models(run: Run, pairing: str) -> tuple[str, str]:
