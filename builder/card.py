@@ -45,6 +45,11 @@ class Figures:
         self.checkpoints: Counter[str] = Counter()
         """Dialogues by checkpoint; a dialogue of one checkpoint counts once."""
 
+    @property
+    def spoken_by(self) -> str:
+        """Every engine of every config."""
+        return ", ".join(sorted(set().union(*self.engines.values())))
+
     def add(self, config: str, row: Row) -> None:
         """Counts one row of one config."""
         self.rows[config, row["split"]] += 1

@@ -51,7 +51,7 @@ class Loopback:
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
 
     def routes(self) -> list[web.RouteDef]:
-        raise NotImplementedError
+        raise TypeError(f"{type(self).__name__} has no routes")
 
     def bodies(self, path: str) -> list[Any]:
         """What was sent to a path, in order."""
