@@ -56,6 +56,8 @@ def main(arguments: list[str] | None = None) -> int:
         # A folder's name or a model's words may hold what the terminal's encoding lacks.
         sys.stdout.reconfigure(errors="backslashreplace")
     options = _parser().parse_args(arguments)
+    # A shell starts its background jobs deaf to SIGINT; ours stop cleanly by it and by SIGTERM.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     try:
         status: int = options.do(options)

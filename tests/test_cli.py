@@ -188,11 +188,15 @@ def test_a_run_killed_again_and_again_ends_in_the_same_bytes_and_asks_for_no_fin
     assert len(turns) == len(set(turns)) == lines(tmp_path / "a/turns.jsonl") - 1
 
 
-def test_an_interrupted_run_says_how_to_go_on(tmp_path):
+@pytest.mark.parametrize("background", [False, True])
+def test_an_interrupted_run_says_how_to_go_on(tmp_path, background):
     what = study(tmp_path, dialogues_per_cell="50")
     where = site(tmp_path, REHEARSAL.replace('"rehearsal"\n', '"rehearsal"\nlatency_s = 0.2\nlimit = 1\n'))
     deepdialogue("plan", what, "--run", "run", cwd=tmp_path)
+    # A shell without job control starts what it puts into the background deaf to SIGINT.
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN if background else signal.default_int_handler)
     process = started("generate", what, "--site", where, "--run", "run", cwd=tmp_path)
+    signal.signal(signal.SIGINT, before)
     assert wait_for(lambda: lines(tmp_path / "run/turns.jsonl") > 1, process)
     process.send_signal(signal.SIGTERM)
     said, _ = process.communicate()

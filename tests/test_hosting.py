@@ -1,6 +1,4 @@
-import asyncio
-import os
-import signal
+import time
 import tomllib
 
 import huggingface_hub
@@ -219,18 +217,12 @@ def test_a_refused_creation_says_what_was_created_before(api, study, capsys):
     assert f"still running: {SMALL} (initializing, $1.80)" in capsys.readouterr().err
 
 
-def test_an_interruption_says_what_runs(api, study, capsys):
+def test_an_interruption_says_what_runs(api, study, capsys, monkeypatch):
+    def interrupt(_):
+        raise KeyboardInterrupt
+
     api.stuck.add(SMALL)
-    api.guarded = (f"{BASE}",)
-
-    async def interrupt(request):
-        if SMALL in api.there and LARGE in api.there:
-            api.faults.clear()
-            os.kill(os.getpid(), signal.SIGINT)
-            await asyncio.sleep(60)
-        return await (api._create if request.method == "POST" else api._list)(request)
-
-    api.faults.extend([interrupt] * 20)
+    monkeypatch.setattr(time, "sleep", interrupt)
     with pytest.raises(KeyboardInterrupt):
         fleet(study).up()
     said = capsys.readouterr().err
