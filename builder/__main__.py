@@ -247,11 +247,12 @@ def _stage(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     with _opened(options) as run:
         tallies = []
+        together = ("generate", "judge") if run.site is not None and run.site.overlap else ()
         for name in STAGES:
-            if name == "generate" and run.site is not None and run.site.overlap:
-                tallies += _timed_together(run)
-            elif name != "judge" or run.site is None or not run.site.overlap:
+            if name not in together:
                 tallies.append(_timed(run, name))
+            elif name == "generate":
+                tallies += _timed_together(run)
         if not any(tally.done for tally in tallies):
             say(f"nothing to do: {run.out} is up to date")
         _say_made(run)

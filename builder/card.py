@@ -32,8 +32,7 @@ class Figures:
     """
 
     def __init__(self, run: Run) -> None:
-        ravdess = {name: emotion.ravdess for name, emotion in run.study.vocabulary.emotions.items()}
-        self.census = Census(ravdess)
+        self.census = Census(run.study.vocabulary.ravdess())
         self.rehearsal = False
         self.hours: Counter[str] = Counter()
         """By config."""

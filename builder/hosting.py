@@ -35,7 +35,7 @@ from rich.table import Table
 
 from builder.config import Study
 from builder.errors import ConfigError, EndpointError, ItemError, ProtocolError, nearest
-from builder.llm._http import plain
+from builder.llm._http import excerpt
 from builder.progress import say
 from builder.records import Record, convert
 
@@ -369,7 +369,7 @@ class Fleet:
                 raise ProtocolError(f"{name} is gone, somebody deleted it: run `endpoints up` again")
             state = str(there[name].status)
             if state in _FAILED:
-                reason = plain(str(there[name].raw["status"].get("message", "")), self._token)
+                reason = excerpt(str(there[name].raw["status"].get("message", "")), self._token)
                 raise ProtocolError(f"{name} {state}: {reason or 'its log on the service says why'}")
             if states.get(name) != state:
                 states[name] = state
@@ -421,11 +421,11 @@ class Fleet:
         except (HfHubHTTPError, HTTPError, InferenceEndpointError, OSError) as error:
             status = getattr(getattr(error, "response", None), "status_code", None)
             hint = f" ({_TOKEN} must hold a token that may)" if status in {401, 403} else ""
-            message = f"{what}: {plain(str(error), self._token, 400) or type(error).__name__}{hint}"
+            message = f"{what}: {excerpt(str(error), self._token, 400) or type(error).__name__}{hint}"
             refused = status is not None and 400 <= status < 500 and status != 429
             raise (ProtocolError if refused else EndpointError)(message) from None
         except (ValueError, KeyError, TypeError) as error:
-            said = plain(f"{type(error).__name__} {error}", self._token)
+            said = excerpt(f"{type(error).__name__} {error}", self._token)
             raise ProtocolError(f"{what}: the service answered what cannot be read: {said}") from None
 
     @contextmanager

@@ -40,7 +40,7 @@ _COLOURS: Mapping[Ravdess, str] = {
 
 def show_plan(run: Run, console: Console) -> None:
     """How the planned dialogues are distributed."""
-    ravdess = _ravdess(run)
+    ravdess = run.study.vocabulary.ravdess()
     census = Census(ravdess)
     for scenario in run.scenarios:
         census.add(scenario.domain, scenario.pairing, scenario.emotions)
@@ -190,7 +190,7 @@ def show_dialogue(run: Run, wanted: str | None, console: Console) -> None:
         RunError: no dialogue, or more than one, has this id.
     """
     id = _resolved(run, wanted)
-    dialogue, ravdess = run.dialogues[id], _ravdess(run)
+    dialogue, ravdess = run.dialogues[id], run.study.vocabulary.ravdess()
     spoken = {config: ledger[id] for config, ledger in run.recordings.items() if id in ledger}
     times = {config: timeline(one.clips, one.sampling_rate_hz) for config, one in spoken.items()}
     console.print(f"[bold]{id}[/bold]  {dialogue.domain.replace('_', ' ')}", highlight=False)
@@ -242,7 +242,3 @@ def _resolved(run: Run, wanted: str | None) -> str:
     raise RunError(
         f"{run.folder} holds no dialogue {wanted!r}: {nearest(wanted, ids) if len(ids) < 1000 else ids[0]}"
     )
-
-
-def _ravdess(run: Run) -> dict[str, Ravdess]:
-    return {name: emotion.ravdess for name, emotion in run.study.vocabulary.emotions.items()}

@@ -5,7 +5,7 @@ Law of the file: a vocabulary that exists refers to nothing unknown.
 
 import re
 
-from builder.core.emotion import Emotion, EmotionGraph
+from builder.core.emotion import Emotion, EmotionGraph, Ravdess
 from builder.errors import nearest
 from builder.records import Record
 
@@ -73,6 +73,10 @@ class Vocabulary(Record):
                     raise ValueError(
                         f"pairing {name!r} is of unknown model {model!r}: {nearest(model, self.models)}"
                     )
+
+    def ravdess(self) -> dict[str, Ravdess]:
+        """The acted class of every emotion."""
+        return {name: emotion.ravdess for name, emotion in self.emotions.items()}
 
     def graph(self) -> EmotionGraph:
         """The emotion graph as written."""

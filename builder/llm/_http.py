@@ -93,9 +93,9 @@ class Client:
         except TimeoutError:
             raise TryError(f"{where}: no answer in {self._settings.timeout_s:g} s", "timeout") from None
         except aiohttp.ClientResponseError as error:
-            raise ProtocolError(f"{where}: not HTTP: {plain(error.message, self._token)}") from None
+            raise ProtocolError(f"{where}: not HTTP: {excerpt(error.message, self._token)}") from None
         except (aiohttp.ClientError, OSError) as error:
-            said = plain(str(error), self._token) or type(error).__name__
+            said = excerpt(str(error), self._token) or type(error).__name__
             raise TryError(f"{where}: {said}", "connection") from None
         if method == "GET" and answer.status == http.HTTPStatus.NOT_FOUND:
             raise ProtocolError(f"{where}: 404 Not Found: does not speak {self._protocol}")
@@ -107,8 +107,8 @@ class Client:
             return msgspec.json.decode(content, type=shape)
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             raise ProtocolError(
-                f"{where}: does not speak {self._protocol}: {plain(str(error), self._token)}: "
-                f"{plain(content.decode(errors='replace'), self._token, 80)!r}"
+                f"{where}: does not speak {self._protocol}: {excerpt(str(error), self._token)}: "
+                f"{excerpt(content.decode(errors='replace'), self._token, 80)!r}"
             ) from None
 
 
@@ -149,7 +149,7 @@ def refusal(where: str, status: int, retry_after: str | None, content: bytes, to
         token: what must not be repeated.
     """
     phrase = http.HTTPStatus(status).phrase if status in set(http.HTTPStatus) else ""
-    said = plain(_said(content), token)
+    said = excerpt(_said(content), token)
     message = f"{where}: {status} {phrase}".rstrip() + (f": {said}" if said else "")
     if status in _PASSING:
         return TryError(message, str(status), _seconds(retry_after))
@@ -158,7 +158,7 @@ def refusal(where: str, status: int, retry_after: str | None, content: bytes, to
     return ProtocolError(message)
 
 
-def plain(text: str, token: str | None, length: int = 200) -> str:
+def excerpt(text: str, token: str | None, length: int = 200) -> str:
     """Someone else's text, fit for a message: on one line, at most `length` characters, without the token."""
     if token:
         text = text.replace(token, "[token]")

@@ -17,7 +17,7 @@ from builder.core.vocabulary import Model
 from builder.errors import ProtocolError
 from builder.llm import About, Endpoint
 from builder.llm._chat import Answer, about, check_served, json_schema, sampling
-from builder.llm._http import connect, plain, refusal
+from builder.llm._http import connect, excerpt, refusal
 from builder.llm._remote import Remote, base
 from builder.llm._retry import persist
 from builder.llm._room import Room, TryError
@@ -115,10 +115,10 @@ class _Opened:
         except TimeoutError:
             raise TryError(f"{where}: no answer in {self.settings.timeout_s:g} s", "timeout") from None
         except (HTTPError, OSError) as error:
-            said = plain(str(error), self.token) or type(error).__name__
+            said = excerpt(str(error), self.token) or type(error).__name__
             raise TryError(f"{where}: {said}", "connection") from None
         except ValueError as error:
             # Both what the client says of a provider and what it says of an answer that it cannot read.
-            text = plain(getattr(error, "doc", ""), self.token, 80)
-            reason = plain(str(error), self.token)
+            text = excerpt(getattr(error, "doc", ""), self.token, 80)
+            reason = excerpt(str(error), self.token)
             raise ProtocolError(f"{where}: {reason}" + (f": {text!r}" if text else "")) from None

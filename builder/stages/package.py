@@ -241,7 +241,7 @@ def _rows(
     figures: Figures,
     progress: Bar,
 ) -> Iterator[Row]:
-    ravdess = {name: emotion.ravdess for name, emotion in run.study.vocabulary.emotions.items()}
+    ravdess = run.study.vocabulary.ravdess()
     for id in ids:
         dialogue = run.dialogues[id]
         review = run.reviews.get(id)

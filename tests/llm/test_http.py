@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from builder.errors import EndpointError, ProtocolError
-from builder.llm._http import connect, plain, refusal
+from builder.llm._http import connect, excerpt, refusal
 from builder.llm._remote import Remote
 from tests.llm.asking import free_url
 from tests.servers.loopback import Loopback, answer, drop, hang
@@ -196,8 +196,8 @@ def test_an_unknown_status_is_still_an_answer():
 
 
 def test_a_long_text_is_cut():
-    assert len(plain("word " * 1000, None)) == 200
-    assert plain("a\n\n b", None) == "a b"
+    assert len(excerpt("word " * 1000, None)) == 200
+    assert excerpt("a\n\n b", None) == "a b"
 
 
 @pytest.mark.parametrize(
