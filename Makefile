@@ -11,6 +11,7 @@ PIP = -m pip install --quiet --disable-pip-version-check
 LIGHT = .venv
 TEST = .venvs/test
 COMPAT = .venvs/datasets-3.6 .venvs/datasets-4.8
+PEER_VENVS = $(patsubst benchmarks/%.txt,.venvs/%,$(wildcard benchmarks/peers/*.txt))
 
 .PHONY: help quickstart test check bench format clean
 help:
@@ -28,11 +29,14 @@ check: $(TEST)/.installed
 	$(TEST)/bin/mypy
 	$(TEST)/bin/lint-imports
 
-bench: $(TEST)/.installed $(if $(PEERS),.venvs/peers/.installed)
-	$(TEST)/bin/python -m benchmarks.w1 $(if $(PEERS),--peers .venvs/peers/bin/python)
+bench: $(TEST)/.installed $(if $(PEERS),$(PEER_VENVS:%=%/.installed))
+	$(TEST)/bin/python -m benchmarks.w1 $(if $(PEERS),--peers .venvs/peers)
 	$(TEST)/bin/python -m benchmarks.w2
 	$(TEST)/bin/python -m benchmarks.w3
 	$(TEST)/bin/python -m benchmarks.w4 $(if $(FULL),--full)
+	$(TEST)/bin/python -m benchmarks.s1
+	$(TEST)/bin/python -m benchmarks.s2
+	$(TEST)/bin/python -m benchmarks.s3
 
 format: $(TEST)/.installed
 	$(TEST)/bin/ruff format .
@@ -51,15 +55,24 @@ $(TEST)/.installed: pyproject.toml
 	@echo "installing the test environment into $(TEST) (with PyTorch)"
 	@$(PYTHON) -m venv $(TEST)
 	@$(TEST)/bin/python $(PIP) '$(TORCH)'
-	@$(TEST)/bin/python $(PIP) --editable '.[rehearsal,transformers,torchcodec,check,test]'
+	@$(TEST)/bin/python $(PIP) --editable '.[rehearsal,speech,xtts,orpheus,transformers,torchcodec,check,test]'
+	@# The registry's torchaudio is linked against CUDA. Beside another build of PyTorch its Python part is all that is needed.
+	@$(TEST)/bin/python -c 'import torchaudio' 2>/dev/null || rm -f $(TEST)/lib/python3*/site-packages/torchaudio/lib/*.so
+	@$(TEST)/bin/python -c 'import torchaudio'
 	@touch $@
 
-# One environment for each `datasets` that readers still have (the newest is in the two above), and one for peers.
+# One environment for each `datasets` that readers still have (the newest is in the two above).
 .venvs/datasets-3.6/.installed: PINS = 'datasets[audio]==3.6.0'
 .venvs/datasets-4.8/.installed: PINS = 'datasets==4.8.5' soundfile
-.venvs/peers/.installed: PINS = 'datatrove[io]==0.10.1' aiofiles aiosqlite httpx
-$(COMPAT:%=%/.installed) .venvs/peers/.installed: .venvs/%/.installed: pyproject.toml
+$(COMPAT:%=%/.installed): .venvs/%/.installed: pyproject.toml
 	@echo "installing $* into .venvs/$*"
 	@$(PYTHON) -m venv .venvs/$*
 	@.venvs/$*/bin/python $(PIP) $(PINS)
+	@touch $@
+
+# One for each peer of the benchmarks, with exactly what its file pins: no two of them can share one.
+$(PEER_VENVS:%=%/.installed): .venvs/%/.installed: benchmarks/%.txt
+	@echo "installing $* into .venvs/$*"
+	@$(PYTHON) -m venv --clear .venvs/$*
+	@.venvs/$*/bin/python $(PIP) --no-deps --requirement $<
 	@touch $@

@@ -1,15 +1,15 @@
 """W1: 500 dialogues of 6 turns with one endpoint: how close DeepDialogue comes to a bare loop that keeps nothing.
 
-    python -m benchmarks.w1 [--repeat 3] [--dialogues 500] [--peers PYTHON]
+    python -m benchmarks.w1 [--repeat 3] [--dialogues 500] [--peers FOLDER]
 
-Law of the file: the two take turns in one run, and what is printed is the median of each and their ratio.
+Law of the file: the two take turns in one run, and what is printed is the median of each and their ratio. Peers are slow:
+they follow once for each latency, at the first concurrency.
 """
 
 import argparse
-import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -21,7 +21,6 @@ from benchmarks.study import site, study
 _TURNS = 6
 _MODEL, _PAIRING = "meta-llama/Meta-Llama-3-8B-Instruct", "llama3-8B"
 _DOMAINS = ("travel", "work", "cooking", "movies", "finance")
-_PEERS = {"datatrove": "datatrove, checkpoints on"}
 
 
 @dataclass(frozen=True)
@@ -48,7 +47,7 @@ def main() -> None:
     parser.add_argument("--dialogues", type=int, default=500, help="%(default)s")
     parser.add_argument("--latency-ms", type=float, nargs="+", default=[100.0, 0.0])
     parser.add_argument("--concurrency", type=int, nargs="+", default=[64, 256])
-    parser.add_argument("--peers", type=Path, help="the interpreter of an environment with the peers")
+    parser.add_argument("--peers", type=Path, help="the folder with an environment for each peer")
     options = parser.parse_args()
     for latency_ms in options.latency_ms:
         for concurrency in options.concurrency:
@@ -84,19 +83,14 @@ def _table(latency_ms: float, concurrency: int, options: argparse.Namespace) -> 
             return timed(sys.executable, "-m", "benchmarks.bare", url, *size, folder / "bare.jsonl")
 
         idle: list[Cost] = []
-        contestants: dict[str, Callable[[], Cost]] = {"bare aiohttp loop": bare, "deepdialogue": ours}
-        for peer, python in _peers(options.peers):
-            driver = Path(__file__).parent / "peers" / f"with_{peer}.py"
-
-            def run_peer(driver: Path = driver, python: Path = python) -> Cost:
-                return timed(python, driver, url, *size, folder / driver.stem)
-
-            contestants[_PEERS[peer]] = run_peer
-        trials: dict[str, list[_Trial]] = {name: [] for name in contestants}
+        trials: dict[str, list[_Trial]] = {"bare aiohttp loop": [], "deepdialogue": []}
         for _ in range(options.repeat):
-            for name, run in contestants.items():
+            for name, run in zip(trials, (bare, ours), strict=True):
                 fleet.stats()
                 trials[name].append(_trial(fleet, run()))
+        if options.peers and concurrency == options.concurrency[0]:
+            for name, trial in _peers(options.peers.absolute(), fleet, [url, *size], folder):
+                trials[name] = [trial]
         print(
             f"\nW1  {options.dialogues} dialogues x {_TURNS} turns, {latency_ms:g} ms, {concurrency} at once"
         )
@@ -134,16 +128,25 @@ def _trial(fleet: Fleet, cost: Cost) -> _Trial:
     )
 
 
-def _peers(python: Path | None) -> Iterator[tuple[str, Path]]:
-    """The peers that the environment has; of the others it is said why they are left out."""
-    if python is None:
-        return
-    for peer in _PEERS:
-        found = subprocess.run([python, "-c", f"import {peer}"], capture_output=True, check=False)
-        if found.returncode == 0:
-            yield peer, python
+def _peers(
+    environments: Path, fleet: Fleet, arguments: list[str], folder: Path
+) -> Iterator[tuple[str, _Trial]]:
+    """Each peer once, in a home of its own, so that it finds and leaves nothing; why one is left out is said."""
+    for driver in sorted((Path(__file__).parent / "peers").glob("with_*.py")):
+        name = driver.stem.removeprefix("with_").replace("_", "-")
+        python = environments / name / "bin" / "python"
+        if not python.exists():
+            print(f"{name} is left out: there is no {python}")
+            continue
+        home = folder / name
+        home.mkdir()
+        fleet.stats()
+        try:
+            cost = timed("env", f"HOME={home}", python, driver, *arguments, home / "held")
+        except RuntimeError as why:
+            print(f"{name} is left out: {str(why).splitlines()[-1]}")
         else:
-            print(f"{peer} is left out: {python} cannot import it")
+            yield name, _trial(fleet, cost)
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from builder.core.speech import Samples
 from builder.errors import RunError, SourceError
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
-_NAME = re.compile(r"\d{5,}\.flacs")
+_NAME = re.compile(r"(\d{5,})(?:\.\d+-of-\d+)?\.flacs")
 
 
 def encode(samples: Samples, sampling_rate_hz: int) -> bytes:
@@ -129,16 +129,18 @@ def _rate_of(chunk: bytes) -> int:
 class AudioFiles:
     """The clips of a run, in files `00000.flacs`, `00001.flacs` and so on that only grow.
 
-    One writer at a time; many threads may read, also while it writes.
+    One writer at a time for each part; many threads and processes may read, also while it writes.
 
     Args:
         folder: where the files are; made when the first clip is written.
         max_bytes: the size beyond which the next clip begins a new file.
+        part: whose files are written, such as `3-of-16`: `00000.3-of-16.flacs` and so on; empty for the whole.
     """
 
-    def __init__(self, folder: Path, max_bytes: int = 2**30) -> None:
+    def __init__(self, folder: Path, max_bytes: int = 2**30, part: str = "") -> None:
         self._folder = folder
         self._max_bytes = max_bytes
+        self._suffix = f".{part}.flacs" if part else ".flacs"
         self._lock = threading.Lock()
         self._fd: int | None = None
         self._file = ""
@@ -166,7 +168,7 @@ class AudioFiles:
     def _open(self, number: int) -> int:
         self._close()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._file = f"{number:05}.flacs"
+        self._file = f"{number:05}{self._suffix}"
         fd = self._fd = os.open(self._folder / self._file, os.O_RDWR | os.O_CREAT, 0o644)
         self._end = os.fstat(fd).st_size
         folder = os.open(self._folder, os.O_RDONLY)
@@ -206,7 +208,7 @@ class AudioFiles:
         return flac
 
     def trim(self, ends: Mapping[str, int]) -> int:
-        """Cuts off what an interruption left behind: bytes that no record refers to. Only the writer may.
+        """Cuts off what an interruption left behind in the part's files: bytes that no record refers to. Only the writer may.
 
         Args:
             ends: for every file that records refer to, the end of the last clip in it, in bytes.
@@ -220,6 +222,7 @@ class AudioFiles:
         with self._lock:
             self._close()
             sizes = {name: (self._folder / name).stat().st_size for name in self._names()}
+            ends = {name: end for name, end in ends.items() if self._is_own(self._path(name).name)}
             for name, end in ends.items():
                 if sizes.get(name, -1) < end:
                     raise _short(self._path(name), sizes.get(name, 0), end)
@@ -258,7 +261,11 @@ class AudioFiles:
                 os.close(fd)
 
     def _names(self) -> list[str]:
-        return [path.name for path in self._folder.glob("*.flacs") if _NAME.fullmatch(path.name)]
+        return [path.name for path in self._folder.glob("*.flacs") if self._is_own(path.name)]
+
+    def _is_own(self, name: str) -> bool:
+        match = _NAME.fullmatch(name)
+        return match is not None and name == match[1] + self._suffix
 
     def _path(self, file: str) -> Path:
         if not _NAME.fullmatch(file):
@@ -267,7 +274,7 @@ class AudioFiles:
 
 
 def _number(name: str) -> int:
-    return int(Path(name).stem)
+    return int(name.partition(".")[0])
 
 
 def _short(path: Path, held: int, wanted: int) -> RunError:

@@ -12,6 +12,7 @@ from huggingface_hub import DatasetCard, DatasetCardData
 
 import deepdialogue
 from builder.config import TEXT_ONLY, resources
+from builder.core.prosody import Effect, Heard, fullest
 from builder.core.row import Row
 from builder.core.statistics import Census
 from builder.core.verdict import decide
@@ -20,8 +21,50 @@ from builder.progress import plain
 from builder.run import Run
 
 _TASKS = ["text-generation", "text-to-speech", "automatic-speech-recognition", "audio-classification"]
+_CONTRASTS = {
+    "angry over sad": ("emotion", "angry", "sad"),
+    "excited over relaxed": ("emotion", "excited", "relaxed"),
+    "acted angry over sad": ("ravdess", "angry", "sad"),
+    "high over low arousal": ("arousal", "high", "low"),
+}
 _MARKUP = re.compile(r"[\\`<>\[\]|]")
 _SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
+
+
+class Sound:
+    """What was heard in the clips of one config, and how often they had to be spoken.
+
+    Args:
+        run: whose clips they are.
+        config: which of them.
+    """
+
+    def __init__(self, run: Run, config: str) -> None:
+        self.heard = Heard(run.study.vocabulary.emotions)
+        self.recordings = self.measured = self.clips = self.again = 0
+        self.faults: Counter[str] = Counter()
+        """Attempts that failed, by check."""
+        self.not_run: Counter[tuple[str, str]] = Counter()
+        """Recordings by measure that did not run and by reason."""
+        self._recordings = run.recordings[config]
+        # To ask makes no ledger.
+        found = any((run.folder / "measures").glob(f"{config}.*jsonl"))
+        self._measured = run.measured(config) if found else None
+
+    def add(self, row: Row) -> None:
+        """Counts one recording."""
+        self.recordings += 1
+        for clip in self._recordings[row["id"]].clips:
+            self.clips += 1
+            self.again += clip.attempts > 1
+            self.faults.update(clip.faults)
+        measured = fullest(self._measured.each(row["id"])) if self._measured else None
+        if measured is None:
+            return
+        self.not_run.update(measured.not_run.items())
+        self.measured += bool(measured.done)
+        emotions, ravdess = ([turn[key] for turn in row["turns"]] for key in ("emotion", "ravdess"))
+        self.heard.add(emotions, ravdess, measured.clips)
 
 
 class Figures:
@@ -32,12 +75,15 @@ class Figures:
     """
 
     def __init__(self, run: Run) -> None:
+        self._run = run
         self.census = Census(run.study.vocabulary.ravdess())
         self.rehearsal = False
         self.hours: Counter[str] = Counter()
         """By config."""
         self.rows: Counter[tuple[str, str]] = Counter()
         """By config and split."""
+        self.sounds: dict[str, Sound] = {}
+        """By config."""
         self.engines: dict[str, set[str]] = {}
         self.voices: dict[str, Counter[str]] = {}
         """Turns by voice, by config."""
@@ -60,6 +106,9 @@ class Figures:
             self.checkpoints.update({row["first_checkpoint"], row["second_checkpoint"]})
             return
         self.hours[config] += row["duration"] / 3600
+        if config not in self.sounds:
+            self.sounds[config] = Sound(self._run, config)
+        self.sounds[config].add(row)
         self.engines.setdefault(config, set()).add(row["engine"])
         self.voices.setdefault(config, Counter()).update(
             row["first_voice"] if turn["speaker"] == "LLM1" else row["second_voice"] for turn in row["turns"]
@@ -101,6 +150,45 @@ def retention(run: Run) -> dict[str, Any]:
     }
 
 
+def heard(run: Run, figures: Figures) -> dict[str, dict[str, Any]]:
+    """By config what was measured and mended; without those of which there is nothing to say."""
+    contrasts = {
+        title: (kind, first, second)
+        for title, (kind, first, second) in _CONTRASTS.items()
+        if kind != "emotion" or {first, second} <= set(run.study.vocabulary.emotions)
+    }
+    sounds = {}
+    for config, sound in figures.sounds.items():
+        numbers = {
+            name: (
+                number,
+                [_effect(number.contrasts[kind].effect(*pair)) for kind, *pair in contrasts.values()],
+            )
+            for name, number in sorted(sound.heard.numbers.items())
+        }
+        failures = Counter(
+            failure.boundary
+            for failure in run.unresolved(f"synthesize-{config}")
+            if failure.id not in run.recordings[config]
+        )
+        if numbers or sound.not_run or sound.again or failures:
+            sounds[config] = {
+                "sound": sound,
+                "contrasts": list(contrasts),
+                "numbers": numbers,
+                "not_run": sorted(sound.not_run.items()),
+                "faults": sorted(sound.faults.items(), key=lambda item: (-item[1], item[0])),
+                "failures": dict(sorted(failures.items())),
+            }
+    return sounds
+
+
+def _effect(effect: Effect | None) -> str:
+    if effect is None:
+        return "–"
+    return f"{effect.g:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}], {effect.first} and {effect.second}"
+
+
 def render(run: Run, figures: Figures, shards: list[Shard]) -> str:
     """The whole card, with the YAML that makes `load_dataset` find the configs, splits and features.
 
@@ -131,6 +219,7 @@ def render(run: Run, figures: Figures, shards: list[Shard]) -> str:
         figures=figures,
         census=figures.census,
         retention=retention(run),
+        sounds=heard(run, figures),
         configs=ordered,
         splits=deepdialogue.SPLITS,
         emotions=vocabulary.emotions,

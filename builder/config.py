@@ -17,7 +17,7 @@ import msgspec
 from builder.core.chat import Script
 from builder.core.estimate import Speed
 from builder.core.scenario import Plan, Splits, scenarios
-from builder.core.speech import Sex, Voice
+from builder.core.speech import Mastering, Sampling, Sex, Voice
 from builder.core.usage import Budget, Price
 from builder.core.verdict import Acceptance
 from builder.core.vocabulary import Vocabulary
@@ -43,6 +43,12 @@ class Speech(Record):
     attempts: Annotated[int, msgspec.Meta(ge=1)] = 3
     """How often a clip is made, each time with a new seed, before its recording is a failure."""
     checks: dict[str, Table] = {}
+    mastering: Mastering | None = None
+    """None keeps every clip as it was spoken."""
+    sampling: Sampling | None = None
+    """None leaves it to the engine."""
+    tags: dict[str, str] = {}
+    """By emotion: the emotive tag of an engine that has some, such as `<laugh>`; none is the paper's plain mode."""
 
     def __post_init__(self) -> None:
         if len(self.voices) < 2:
@@ -71,6 +77,8 @@ class Study(Record):
     acceptance: Acceptance = Acceptance()
     speech: dict[str, Speech] = {}
     """By dataset config."""
+    measures: dict[str, Table] = {}
+    """What is measured of every clip of every config."""
     splits: Splits = Splits()
 
     def __post_init__(self) -> None:
@@ -79,6 +87,12 @@ class Study(Record):
                 raise ValueError(
                     f"speech.{config}: a config is named like 'xtts', and {TEXT_ONLY!r} has no speech"
                 )
+            for emotion in self.speech[config].tags:
+                if emotion not in self.vocabulary.emotions:
+                    raise ValueError(
+                        f"speech.{config}.tags names the emotion {emotion!r}: "
+                        f"{nearest(emotion, self.vocabulary.emotions)}"
+                    )
         if self.plan is not None:
             next(scenarios(self.plan, self.vocabulary, self.seed))
 
@@ -91,6 +105,8 @@ class Site(Record):
     """Where each model is served: `backend` and its settings. Several tables (`[[models.NAME]]`) are replicas."""
     speech: dict[str, Table] = {}
     """What speaks each dataset config: `engine` and its settings."""
+    measures: dict[str, Table] = {}
+    """Where the weights are of the measures that need some: `path` and `device`."""
     overlap: bool = False
     """Whether `build` judges while it generates. Only where the judges' models have room to spare."""
     budget: Budget = Budget()

@@ -30,8 +30,8 @@ from builder.core.vocabulary import Model
 from builder.errors import DeepDialogueError, ReplyError
 from builder.judges import Context, Judge
 from builder.llm import About, Backend, Endpoint
-from builder.llm._remote import Remote
 from builder.progress import bar, plain
+from builder.remote import Remote
 from builder.run import Run
 from builder.tts import Engine
 
@@ -335,11 +335,12 @@ def _dialogue(study: Study) -> Dialogue:
 
 async def _examine_engine(run: Run, config: str, alone: asyncio.Lock) -> list[Finding]:
     finding, speech = Finding(config), run.study.speech[config]
-    emotion = next(iter(run.study.vocabulary.emotions.values()))
-    line = Line(text="Hello.", voice=speech.cast()[0], emotion=emotion, seed=0)
+    emotions = [*run.study.vocabulary.emotions.values()]
+    line = Line(text="Hello.", voice=speech.cast()[0], emotion=emotions[0], seed=0)
     with finding.noting():
         engine = run.engine(config)
         finding.where = _where(engine)
+        engine.prepare(speech.cast(), emotions)
         async with alone, engine.open() as synthesizer:
             finding.serves = synthesizer.name
             if engine.rehearsal:

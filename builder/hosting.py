@@ -35,9 +35,9 @@ from rich.table import Table
 
 from builder.config import Study
 from builder.errors import ConfigError, EndpointError, ItemError, ProtocolError, nearest
-from builder.llm._http import excerpt
 from builder.progress import say
 from builder.records import Record, convert
+from builder.remote.client import excerpt
 
 _TOKEN = "HF_TOKEN"  # noqa: S105 - the variable's name
 _TGI = {

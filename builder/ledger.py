@@ -8,7 +8,8 @@ Law of the file: no line is ever changed, and memory holds ids and offsets, not 
 import math
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from itertools import chain
 from pathlib import Path
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -22,7 +23,8 @@ R = TypeVar("R", bound=Record)
 
 SCHEMA = 1
 """The layout of the lines. A ledger of another schema is refused, not guessed at."""
-_SYNC_S = 1.0
+SYNC_S = 1.0
+"""A line is on the disk after so long at most, in seconds, as long as whoever writes calls `sync` as often."""
 
 
 class _Header(Record):
@@ -181,7 +183,7 @@ class Ledger(Generic[R]):
     def append(self, id: str, record: R) -> None:
         """Writes one record. It is with the operating system on return.
 
-        It is on the disk on return, too, unless the disk was waited for less than a second ago; what is written
+        It is on the disk on return, too, unless the disk was waited for less than `SYNC_S` ago; what is written
         meanwhile is there with the next record, with `sync` or with `close`.
 
         Raises:
@@ -202,7 +204,7 @@ class Ledger(Generic[R]):
             raise
         self._size += length
         self._unsynced = True
-        if time.monotonic() - self._synced_at >= _SYNC_S:
+        if time.monotonic() - self._synced_at >= SYNC_S:
             self.sync()
 
     def sync(self) -> None:
@@ -227,6 +229,48 @@ class Ledger(Generic[R]):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+
+class Ledgers(Generic[R]):
+    """What several processes wrote into a ledger each, as one mapping from id to record. One of them may be written here.
+
+    Args:
+        own: what this process writes, or would; its records count before the others'.
+        others: the rest, as they were when they were opened.
+    """
+
+    def __init__(self, own: Ledger[R], others: Sequence[Ledger[R]] = ()) -> None:
+        self.own = own
+        self._all = (own, *others)
+
+    def __len__(self) -> int:
+        return len(self.own) if len(self._all) == 1 else len(self.ids())
+
+    def __contains__(self, id: object) -> bool:
+        return any(id in ledger for ledger in self._all)
+
+    def __iter__(self) -> Iterator[R]:
+        """Every record that counts, ledger by ledger in the order of writing."""
+        return map(self.__getitem__, self.ids())
+
+    def ids(self) -> list[str]:
+        """The ids, ledger by ledger in the order of writing."""
+        return list(dict.fromkeys(chain.from_iterable(ledger.ids() for ledger in self._all)))
+
+    def __getitem__(self, id: str) -> R:
+        return (self.each(id) or [self.own[id]])[0]
+
+    def each(self, id: str) -> list[R]:
+        """The record of an id in every ledger that has one."""
+        return [ledger[id] for ledger in self._all if id in ledger]
+
+    def get(self, id: str) -> R | None:
+        """The record of an id; None if there is none."""
+        return next(iter(self.each(id)), None)
+
+    def append(self, id: str, record: R) -> None:
+        """Writes one record, as `Ledger.append` does."""
+        self.own.append(id, record)
 
 
 _ID = msgspec.json.Decoder(_Id)

@@ -23,8 +23,8 @@ from builder.core.usage import Budget, Price, Usage, currency_of, exceeded, pric
 from builder.errors import BudgetError, ConfigError
 from builder.ledger import Ledger
 from builder.llm import Endpoint
-from builder.llm._room import Room
 from builder.records import Record, encode
+from builder.remote.room import Room
 
 _WINDOW_S = 10.0
 _STALE_S = 5.0

@@ -4,6 +4,7 @@
     generate    Scenario        ->  Dialogue     two models hold it, turn by turn
     judge       Dialogue        ->  Review       rules, then a panel of models, mark it
     synthesize  Dialogue        ->  Recording    voices speak every accepted turn, and each clip is checked
+    measure     Recording       ->  Measured     what can be heard in every clip, as numbers
     package     Recording       ->  dataset      Parquet shards per config, splits, checksums, the card with its figures
     ingest      published data  ->  Dialogue, Recording     another way in: data that already exists
 
@@ -28,6 +29,7 @@ STAGES: dict[str, str] = {
     "generate": "let two models hold every scenario, turn by turn",
     "judge": "mark every dialogue by rules and by a panel of models",
     "synthesize": "speak every accepted dialogue, and check each clip",
+    "measure": "measure every clip: pitch, level, pace, and what models hear in it",
     "package": "write the dataset folder that load_dataset opens",
 }
 """The stages in order, with what each does. `build` runs them all."""

@@ -11,10 +11,9 @@ from types import TracebackType
 from typing import Self
 
 from builder.audio import AudioFiles, encode, sha256_of
-from builder.core.emotion import Ravdess
-from builder.core.speech import Clip, Recording, Samples
+from builder.core.speech import Clip, Recording, Take
 from builder.errors import SourceError
-from builder.ledger import Ledger
+from builder.ledger import Ledgers
 
 
 class Recorder(AbstractContextManager["Recorder"]):
@@ -25,7 +24,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         ledger: where the recordings are named.
     """
 
-    def __init__(self, audio: AudioFiles, ledger: Ledger[Recording]) -> None:
+    def __init__(self, audio: AudioFiles, ledger: Ledgers[Recording]) -> None:
         self._audio, self._ledger = audio, ledger
         self._one_at_a_time = threading.Lock()
         self._sampling_rate_hz: int | None = None
@@ -53,9 +52,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         rehearsal: bool,
         voices: tuple[str, str],
         sampling_rate_hz: int,
-        samples: Sequence[Samples],
-        silences: Sequence[int],
-        ravdess: Sequence[Ravdess],
+        takes: Sequence[Take],
     ) -> None:
         """Keeps the recording of one dialogue. Safe to call from several threads.
 
@@ -65,15 +62,13 @@ class Recorder(AbstractContextManager["Recorder"]):
             rehearsal: whether it is a stand-in.
             voices: of the two speakers.
             sampling_rate_hz: of all clips.
-            samples: one clip a turn.
-            silences: the samples of silence after each.
-            ravdess: the acted class of each.
+            takes: one a turn, in order.
 
         Raises:
             SourceError: the recordings kept before are at another sampling rate; a dataset has one.
             OSError: the disk is full; then neither the clips nor the line are there.
         """
-        flacs = [encode(sound, sampling_rate_hz) for sound in samples]
+        flacs = [encode(take.samples, sampling_rate_hz) for take in takes]
         with self._one_at_a_time:
             if sampling_rate_hz != (self._sampling_rate_hz or sampling_rate_hz):
                 raise SourceError(
@@ -84,17 +79,19 @@ class Recorder(AbstractContextManager["Recorder"]):
             self._audio.sync()
             clips = tuple(
                 Clip(
-                    ravdess=acted,
+                    ravdess=take.ravdess,
                     file=file,
                     offset=offset,
                     num_bytes=len(flac),
-                    num_samples=len(sound),
-                    pause_samples=silence,
-                    sha256=sha256_of(sound),
+                    num_samples=len(take.samples),
+                    pause_samples=take.pause_samples,
+                    sha256=sha256_of(take.samples),
+                    attempts=take.attempts,
+                    faults=take.faults,
+                    loudness_lufs=take.loudness_lufs,
+                    gain_db=take.gain_db,
                 )
-                for (file, offset), flac, sound, silence, acted in zip(
-                    places, flacs, samples, silences, ravdess, strict=True
-                )
+                for (file, offset), flac, take in zip(places, flacs, takes, strict=True)
             )
             self._ledger.append(
                 id,

@@ -8,12 +8,14 @@
     reviews.jsonl           judge
     recordings/CONFIG.jsonl synthesize, ingest
     audio/CONFIG/           their clips, in few large files
+    measures/CONFIG.jsonl   measure     what can be heard in them, as numbers
     failures/WORK.jsonl     what failed, where and why; owed again
 
 Law of the file: kill it at any moment, run it again, and nothing finished is lost or done twice.
 """
 
 import asyncio
+import fcntl
 import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
@@ -28,20 +30,23 @@ from builder.audio import AudioFiles
 from builder.checks import Check
 from builder.config import Site, Study
 from builder.core.dialogue import Dialogue, Turn
+from builder.core.part import Part
 from builder.core.scenario import Scenario
-from builder.core.speech import Recording
+from builder.core.speech import Measured, Recording
 from builder.core.verdict import Review, decide
 from builder.errors import ConfigError, EndpointError, ItemError, RunError, nearest
 from builder.judges import Judge
-from builder.ledger import Ledger
+from builder.ledger import SYNC_S, Ledger, Ledgers
 from builder.llm import Backend, Endpoint
+from builder.measures import Measure, Weights
 from builder.meter import Meter
 from builder.plugins import make
 from builder.progress import bar, say
-from builder.records import Record, encode
+from builder.records import Record, convert, encode
 from builder.replicas import open_replicas
 from builder.tts import Engine
 
+R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 
 _HOPELESS = 20
@@ -100,7 +105,8 @@ class Run:
         study: what is made; None takes the study that the folder is pinned to.
         site: where it is made; None for what needs none.
         out: where the packaged dataset goes.
-        writable: whether to work on it; then no other process may.
+        writable: whether to work on it; then no other process may, unless each has a part of its own.
+        part: the dialogues to work on, and only on their recordings and measures; None for all of everything.
 
     Raises:
         RunError: the folder is pinned to another study, is worked on by another process, or cannot be read.
@@ -115,12 +121,14 @@ class Run:
         out: Path = Path("dist/deepdialogue"),
         *,
         writable: bool = True,
+        part: Part | None = None,
     ) -> None:
-        self.folder, self.out = folder, out
+        self.folder, self.out, self.part = folder, out, part
         self._writable = writable
+        self._written: list[Ledger[Any]] = []
         self._open = ExitStack()
         pin = folder / "run.json"
-        if not pin.exists() and (study is None or not writable):
+        if not pin.exists() and (study is None or not writable or part is not None):
             raise RunError(f"{folder} is no run folder: it has no run.json")
         with self._open as opening:
             if writable:
@@ -132,16 +140,17 @@ class Run:
             self._check_plugins()
             if not pin.exists():
                 _write(pin, encode(self._pin))
-            self.scenarios = opening.enter_context(self._ledger("scenarios", Scenario))
-            self.turns = opening.enter_context(self._ledger("turns", TurnEntry))
-            self.dialogues = opening.enter_context(self._ledger("dialogues", Dialogue))
-            self.reviews = opening.enter_context(self._ledger("reviews", Review, latest=True))
-            kept = {path.stem for path in (folder / "recordings").glob("*.jsonl")}
+            self.scenarios = self._ledger("scenarios", Scenario)
+            self.turns = self._ledger("turns", TurnEntry)
+            self.dialogues = self._ledger("dialogues", Dialogue)
+            self.reviews = self._ledger("reviews", Review, latest=True)
+            kept = {path.name.partition(".")[0] for path in (folder / "recordings").glob("*.jsonl")}
             self.recordings = {
-                config: opening.enter_context(self._ledger(f"recordings/{config}", Recording))
+                config: self._ledgers(f"recordings/{config}", Recording)
                 for config in dict.fromkeys([*self.study.speech, *sorted(kept)])
             }
-            self._failures: dict[str, Ledger[Failure]] = {}
+            self._failures: dict[str, Ledgers[Failure]] = {}
+            self._measured: dict[str, Ledgers[Measured]] = {}
             self._metered: Meter | None = None
             self._open = opening.pop_all()
 
@@ -154,14 +163,25 @@ class Run:
         self._open.close()
 
     def _lock(self, opened: ExitStack) -> None:
-        lock = FileLock(self.folder / ".lock")
+        """Keeps others out: everyone where this process works on the whole, whoever is not a sibling where it has a part."""
+        whole = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
+        opened.callback(os.close, whole)
         try:
-            lock.acquire(timeout=0)
-        except Timeout:
-            raise RunError(
-                f"another process works on {self.folder}: wait for it, or use another --run"
-            ) from None
-        opened.callback(lock.release)
+            fcntl.flock(whole, fcntl.LOCK_NB | (fcntl.LOCK_SH if self.part else fcntl.LOCK_EX))
+            if self.part is not None:
+                lock = FileLock(self.folder / f".lock.{self.part.name}")
+                lock.acquire(timeout=0)
+                opened.callback(lock.release)
+        except (BlockingIOError, Timeout):
+            what = f"part {self.part.name} of {self.folder}, or on the whole" if self.part else self.folder
+            raise RunError(f"another process works on {what}: wait for it, or use another --run") from None
+        if self.part is not None:
+            for path in self.folder.glob(".lock.*-of-*"):
+                if not path.name.endswith(f"-of-{self.part.count}") and _is_held(path):
+                    raise RunError(
+                        f"{self.folder}: another process works on {path.name.removeprefix('.lock.')}, which overlaps "
+                        f"with {self.part.name}: cut the run into as many parts everywhere"
+                    )
 
     def _pinned(self, path: Path, study: Study | None) -> _Pin:
         if study is not None and not path.exists():
@@ -183,11 +203,12 @@ class Run:
         Raises:
             RunError: the part was begun the other way.
         """
-        pinned = self._pin.rehearsal.get(part)
-        if pinned is None:
-            self._pin = msgspec.structs.replace(self._pin, rehearsal=self._pin.rehearsal | {part: rehearsal})
-            _write(self.folder / "run.json", encode(self._pin))
-        elif pinned != rehearsal:
+        path = self.folder / "run.json"
+        with FileLock(self.folder / ".lock.pin"):
+            self._pin = self._pinned(path, None)  # a sibling may have pinned it meanwhile
+            pinned = self._pin.rehearsal.setdefault(part, rehearsal)
+            _write(path, encode(self._pin))
+        if pinned != rehearsal:
             held, asked = ("rehearsed", "really made") if pinned else ("really made", "rehearsed")
             raise RunError(
                 f"{self.folder}: its {part} was {held} so far, and with this site would be {asked}: use another --run"
@@ -198,41 +219,68 @@ class Run:
         """Whether stand-ins take part, as far as it is made."""
         return any(self._pin.rehearsal.values())
 
-    def _ledger(self, name: str, kind: type[T], *, latest: bool = False) -> Ledger[T]:  # type: ignore[type-var]
-        ledger: Ledger[T] = Ledger(  # type: ignore[type-var]
-            self.folder / f"{name}.jsonl", kind, writable=self._writable, latest=latest
+    def _ledger(self, name: str, kind: type[R], *, latest: bool = False, mine: bool = False) -> Ledger[R]:
+        """Opens a ledger for as long as the run is open; one that is not `mine` a part only reads."""
+        writable = self._writable and (mine or self.part is None)
+        ledger: Ledger[R] = self._open.enter_context(
+            Ledger(self.folder / f"{name}.jsonl", kind, writable=writable, latest=latest)
         )
+        if writable:
+            self._written.append(ledger)
         if ledger.mended:
             say(f"{ledger.path}: a torn last line was cut off; what it said is owed again")
         return ledger
 
-    def failures(self, work: str) -> Ledger[Failure]:
+    def _ledgers(self, name: str, kind: type[R], *, latest: bool = False) -> Ledgers[R]:
+        """What all parts wrote under one name, this one's first."""
+        own = f"{name}.{self.part.name}" if self.part else name
+        path = self.folder / name
+        names = {file.name.removesuffix(".jsonl") for file in path.parent.glob(f"{path.name}.*jsonl")}
+        others = (
+            Ledger(path.with_name(f"{other}.jsonl"), kind, writable=False, latest=latest)
+            for other in sorted(names - {Path(own).name})
+        )
+        return Ledgers(
+            self._ledger(own, kind, latest=latest, mine=True), [*map(self._open.enter_context, others)]
+        )
+
+    def failures(self, work: str) -> Ledgers[Failure]:
         """What failed in one piece of work, by item; the latest counts."""
         if work not in self._failures:
-            self._failures[work] = self._open.enter_context(
-                self._ledger(f"failures/{work}", Failure, latest=True)
-            )
+            self._failures[work] = self._ledgers(f"failures/{work}", Failure, latest=True)
         return self._failures[work]
 
-    def recorded(self, config: str) -> Ledger[Recording]:
+    def recorded(self, config: str) -> Ledgers[Recording]:
         """The recordings of one dataset config, which need not be one that the study has speech for."""
         if config not in self.recordings:
-            ledger = self._ledger(f"recordings/{config}", Recording)
-            self.recordings[config] = self._open.enter_context(ledger)
+            self.recordings[config] = self._ledgers(f"recordings/{config}", Recording)
         return self.recordings[config]
 
+    def measured(self, config: str) -> Ledgers[Measured]:
+        """What was measured of the recordings of one dataset config; the latest counts."""
+        if config not in self._measured:
+            self._measured[config] = self._ledgers(f"measures/{config}", Measured, latest=True)
+        return self._measured[config]
+
     def unresolved(self, work: str) -> list[Failure]:
-        """What failed in one piece of work and was not done since. To ask makes no ledger."""
-        if not (self.folder / "failures" / f"{work}.jsonl").exists():
+        """What failed in one piece of work and was not done since, by whichever part. To ask makes no ledger."""
+        if not any((self.folder / "failures").glob(f"{work}.*jsonl")):
             return []
-        return [failure for failure in self.failures(work) if failure.boundary != "resolved"]
+        failures = self.failures(work)
+        return [
+            failures[id]
+            for id in failures.ids()
+            if all(failure.boundary != "resolved" for failure in failures.each(id))
+        ]
 
     def accepted(self) -> Iterator[str]:
-        """The dialogues that the study's rule accepts, in the order they were finished.
+        """The dialogues of the part that the study's rule accepts, in the order they were finished.
 
         Without judges every dialogue is. With judges one that was not judged yet is not.
         """
         for id in self.dialogues.ids():
+            if self.part is not None and id not in self.part:
+                continue
             if not self.study.judges or (
                 id in self.reviews and decide(self.reviews[id], self.study.acceptance).outcome == "accepted"
             ):
@@ -240,15 +288,23 @@ class Run:
 
     def audio(self, config: str) -> AudioFiles:
         """The clips of one dataset config."""
-        return AudioFiles(self.folder / "audio" / config)
+        return AudioFiles(self.folder / "audio" / config, part=self.part.name if self.part else "")
 
     def _check_plugins(self) -> None:
         """Makes every plug-in once, so that a misspelt setting is found before any work is done."""
         self.judges()
         for config in self.study.speech:
             self.checks(config)
+        self.measures()
         if self.site is None:
             return
+        for name in self.site.measures:
+            if name not in self.study.measures:
+                raise ConfigError(
+                    f"site {self.site.name!r}, measures.{name}: the study does not measure it: "
+                    f"{nearest(name, self.study.measures)}"
+                )
+            self.weights(name)
         for model in self.site.models:
             self.backends(model)
             if model not in {"*", *self.study.vocabulary.models}:
@@ -293,6 +349,19 @@ class Run:
             )
             for name, table in self.study.speech[config].checks.items()
         }
+
+    def measures(self) -> dict[str, Measure]:
+        """What the study wants measured of every clip, by name."""
+        return {
+            name: make(Measure, table, f"study {self.study.name!r}, measures.{name}", default=name)
+            for name, table in self.study.measures.items()
+        }
+
+    def weights(self, name: str) -> Weights | None:
+        """Where the site has the model of a measure; None where it has none."""
+        if self.site is None or name not in self.site.measures:
+            return None
+        return convert(self.site.measures[name], Weights, f"site {self.site.name!r}, measures.{name}")
 
     def _table(self, kind: str, name: str) -> tuple[dict[str, Any] | tuple[dict[str, Any], ...], str]:
         if self.site is None:
@@ -386,16 +455,33 @@ class Run:
                     await asyncio.sleep(0)
 
             try:
-                async with asyncio.TaskGroup() as workers:
-                    for _ in range(max(1, min(at_once, total))):
-                        workers.create_task(worker())
+                async with asyncio.TaskGroup() as tasks:
+                    syncing = tasks.create_task(self._keep_synced())
+                    workers = [tasks.create_task(worker()) for _ in range(max(1, min(at_once, total)))]
+                    await asyncio.wait(workers)
+                    syncing.cancel()
             except BaseExceptionGroup as group:
                 raise group.exceptions[0] from None
         return Tally(skipped=done, **counts)
 
+    async def _keep_synced(self) -> None:
+        """Brings to the disk what a ledger wrote last, however long nothing follows: a power cut costs a second."""
+        while True:
+            await asyncio.sleep(SYNC_S)
+            for ledger in self._written:
+                ledger.sync()
+
 
 def _id_of(item: object) -> str:
     return item if isinstance(item, str) else str(getattr(item, "id", item))
+
+
+def _is_held(lock: Path) -> bool:
+    try:
+        with FileLock(lock, timeout=0):
+            return False
+    except Timeout:
+        return True
 
 
 def _write(path: Path, data: bytes) -> None:

@@ -24,13 +24,14 @@ from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.errors import ConfigError
 from builder.judges import Context, Judge
 from builder.llm import Backend
+from builder.measures import Measure
 from builder.plugins import find, make, names
 from builder.tts import Engine
 from tests.packaged import RATE, package, rows
 
 ROOT = Path(__file__).parents[1]
 README, STUDY, DATASET = ROOT / "README.md", ROOT / "docs" / "study.md", ROOT / "docs" / "dataset.md"
-CONTRACTS = {kind.__name__.lower(): kind for kind in (Backend, Engine, Judge, Check)}
+CONTRACTS = {kind.__name__.lower(): kind for kind in (Backend, Engine, Judge, Check, Measure)}
 CODE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -13,10 +13,10 @@ from builder.core.prompt import Completion, Decoding, Message, Prompt
 from builder.core.usage import Budget, Price, Usage
 from builder.core.vocabulary import Model
 from builder.errors import BudgetError, ConfigError, EndpointError
-from builder.llm._room import Room, TryError
 from builder.llm.rehearsal import Rehearsal
 from builder.meter import Beat, Meter, Pulse, read_pulse, read_usage
 from builder.records import encode
+from builder.remote.room import Room, TryError
 from builder.replicas import Replica
 
 PROMPT = Prompt(

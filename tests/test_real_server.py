@@ -91,13 +91,6 @@ def test_a_server_without_a_list_of_what_it_serves_is_known_by_its_dialect(serve
         opened(backend(server, dialect="openai"))
 
 
-@pytest.mark.skip(
-    reason="transformers serve ignores response_format: judging by a grammar is tested on protocol-true servers only"
-)
-def test_a_judge_answers_in_the_form_of_its_schema():
-    raise AssertionError
-
-
 def test_a_server_that_is_killed_in_the_middle_is_an_endpoint_that_fails(talker, tmp_path):
     with TransformersServe(talker, tmp_path) as server:
 

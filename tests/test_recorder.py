@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from builder.audio import AudioFiles
-from builder.core.speech import Recording
+from builder.core.speech import Recording, Take
 from builder.errors import SourceError
-from builder.ledger import Ledger
+from builder.ledger import Ledger, Ledgers
 from builder.recorder import Recorder
 
 
@@ -17,19 +17,17 @@ def keep(recorder, id, rate_hz):
         rehearsal=False,
         voices=("a", "b"),
         sampling_rate_hz=rate_hz,
-        samples=[np.arange(100, dtype=np.int16)],
-        silences=[10],
-        ravdess=["happy"],
+        takes=[Take(np.arange(100, dtype=np.int16), 10, "happy")],
     )
 
 
 def test_a_recording_at_another_rate_than_those_before_is_refused_for_a_dataset_has_one(tmp_path):
     with Ledger(tmp_path / "xtts.jsonl", Recording, writable=True) as ledger:
-        with Recorder(AudioFiles(tmp_path / "audio"), ledger) as recorder:
+        with Recorder(AudioFiles(tmp_path / "audio"), Ledgers(ledger)) as recorder:
             keep(recorder, "a/b_1_1", 24_000)
             with pytest.raises(SourceError, match=r"a/b_2_1: at 16000 Hz, .* at 24000 Hz: resample it"):
                 keep(recorder, "a/b_2_1", 16_000)
-        with Recorder(AudioFiles(tmp_path / "audio"), ledger) as recorder:
+        with Recorder(AudioFiles(tmp_path / "audio"), Ledgers(ledger)) as recorder:
             with pytest.raises(SourceError, match="24000"):
                 keep(recorder, "a/b_3_1", 16_000)
             keep(recorder, "a/b_4_1", 24_000)

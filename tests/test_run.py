@@ -4,6 +4,7 @@ import asyncio
 import errno
 import json
 import os
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -98,6 +99,33 @@ def test_a_disk_error_stops_all_items_at_once_and_what_is_finished_is_kept(tmp_p
         assert run.turns.ids() == ["a"]
         assert not run.unresolved("try")
     assert not late
+
+
+def test_the_last_line_before_a_lull_reaches_the_disk_though_no_line_follows(tmp_path, monkeypatch):
+    on_disk, reached = {}, asyncio.Event()
+    sync = os.fdatasync
+
+    def watched(fd):
+        sync(fd)
+        on_disk[Path(f"/proc/self/fd/{fd}").resolve()] = os.fstat(fd).st_size
+        reached.set()
+
+    monkeypatch.setattr(os, "fdatasync", watched)
+    with Run(tmp_path / "run", small()) as run:
+        path = run.turns.path.resolve()
+
+        async def do(item):
+            for index in range(2):  # the first waits for the disk, the second need not
+                turn = Turn(speaker="LLM1", text="Well.", emotion="happy")
+                run.turns.append(item, TurnEntry(id=item, index=index, checkpoint="c", turn=turn))
+            written = path.stat().st_size
+            assert on_disk[path] < written
+            async with asyncio.timeout(60):
+                while on_disk[path] < written:
+                    reached.clear()
+                    await reached.wait()
+
+        asyncio.run(run.work("try", ["a"], do, total=1, at_once=1, done=0))
 
 
 def test_an_interruption_is_heard_where_no_item_ever_waits(tmp_path):

@@ -6,42 +6,30 @@ Law of the file: what datatrove offers for it as its documentation says, a rollo
 against it.
 """
 
-import shutil
-import sys
+import json
 from pathlib import Path
 
+from chat import SAMPLING, arguments, check, messages, seed
 from datatrove.data import Document
 from datatrove.executor.local import LocalPipelineExecutor
 from datatrove.pipeline.inference.run_inference import InferenceConfig, InferenceRunner
 from datatrove.pipeline.writers import JsonlWriter
 
-_PROMPTS = Path(__file__).parents[2] / "configs/prompts"
-_TOPICS = "places to go, plans to get there and tales from the road"
-
 
 def main(url: str, dialogues: int, turns: int, concurrency: int, folder: Path) -> None:
     """Holds the dialogues."""
-    system, opening, reply = (
-        (_PROMPTS / f"{name}.txt").read_text().strip() for name in ("system", "opening", "reply")
-    )
-    system = system.replace("{domain}", "travel").replace("{topics}", _TOPICS).replace("{word_limit}", "25")
 
     async def rollout(document, generate):  # noqa: ANN001, ANN202 - the types are datatrove's own
         said: list[str] = []
         for turn in range(turns):
-            messages = [{"role": "system", "content": system}]
-            for place in range(turn % 2, turn + 1, 2):
-                words = (reply if place else opening).replace("{emotion}", "hopeful")
-                heard = f"{said[place - 1]}\n\n{words}" if place else words
-                messages.append({"role": "user", "content": heard})
-                if place < turn:
-                    messages.append({"role": "assistant", "content": said[place]})
-            sampling = {"max_tokens": 128, "temperature": 0.7, "top_p": 0.95}
-            seed = 1_000_000_000 + int(document.id) * turns + turn
-            said.append((await generate({"messages": messages, **sampling, "seed": seed})).text)
+            body = {
+                "messages": messages(said),
+                **SAMPLING,
+                "seed": seed(int(document.id), turn, turns),
+            }
+            said.append((await generate(body)).text)
         return said
 
-    shutil.rmtree(folder, ignore_errors=True)
     config = InferenceConfig(
         server_type="endpoint",
         model_name_or_path="tgi",
@@ -64,9 +52,13 @@ def main(url: str, dialogues: int, turns: int, concurrency: int, folder: Path) -
     LocalPipelineExecutor(
         pipeline=[documents, runner], tasks=1, workers=1, logging_dir=str(folder / "logs")
     ).run()
+    lines = [line for path in (folder / "out").iterdir() for line in path.read_text().splitlines()]
+    held = [
+        [said for rollout in json.loads(line)["metadata"]["rollout_results"] for said in rollout]
+        for line in lines
+    ]
+    check(held, dialogues, turns)
 
 
 if __name__ == "__main__":
-    address, *counts, path = sys.argv[1:]
-    held, long, at_once = map(int, counts)
-    main(address, held, long, at_once, Path(path))
+    main(*arguments())

@@ -1,6 +1,7 @@
 """Pace: as many characters a second as a person speaks.
 
 Too slow is an engine that rambled on after the text or fell silent; too fast is one that left words out.
+A class acted slowly or fast may have bounds of its own: `ravdess = { sad = { min_characters_per_s = 7 } }`.
 Law of the file: it counts the characters of the text as written.
 """
 
@@ -10,7 +11,16 @@ from typing import Annotated
 import msgspec
 
 from builder.checks import Check
+from builder.core.emotion import Ravdess
 from builder.core.speech import Line, Waveform
+from builder.records import Record
+
+
+class Bounds(Record):
+    """The bounds of one acted class; None leaves the check's own."""
+
+    min_characters_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    max_characters_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
 
 
 class Pace(Check):
@@ -22,21 +32,34 @@ class Pace(Check):
     """21.8 at most in the published sample."""
     grace_s: Annotated[float, msgspec.Meta(ge=0)] = 0.5
     """How far past either bound a clip may be: half a second decides about a word, not about a sentence."""
+    ravdess: dict[Ravdess, Bounds] = {}
+    """Other bounds for an acted class."""
 
     def __post_init__(self) -> None:
-        if self.min_characters_per_s >= self.max_characters_per_s:
-            raise ValueError(
-                f"min_characters_per_s is {self.min_characters_per_s:g} and max_characters_per_s is "
-                f"{self.max_characters_per_s:g}: the minimum must be the smaller"
-            )
+        for ravdess in (None, *self.ravdess):
+            lowest, highest = self._bounds(ravdess)
+            if lowest >= highest:
+                where = f"ravdess.{ravdess}: " if ravdess else ""
+                raise ValueError(
+                    f"{where}min_characters_per_s is {lowest:g} and max_characters_per_s is {highest:g}: "
+                    "the minimum must be the smaller"
+                )
+
+    def _bounds(self, ravdess: Ravdess | None) -> tuple[float, float]:
+        own = self.ravdess.get(ravdess, Bounds()) if ravdess else Bounds()
+        return (
+            own.min_characters_per_s or self.min_characters_per_s,
+            own.max_characters_per_s or self.max_characters_per_s,
+        )
 
     def fault(self, waveform: Waveform, line: Line) -> str | None:
         """How far the clip is from its text."""
         seconds = len(waveform.samples) / waveform.sampling_rate_hz
         characters = len(line.text)
         pace = characters / seconds if seconds else math.inf
-        if characters < self.min_characters_per_s * (seconds - self.grace_s):
-            return f"{pace:.1f} characters per second, fewer than {self.min_characters_per_s:g}"
-        if characters > self.max_characters_per_s * (seconds + self.grace_s):
-            return f"{pace:.1f} characters per second, more than {self.max_characters_per_s:g}"
+        lowest, highest = self._bounds(line.emotion.ravdess)
+        if characters < lowest * (seconds - self.grace_s):
+            return f"{pace:.1f} characters per second, fewer than {lowest:g}"
+        if characters > highest * (seconds + self.grace_s):
+            return f"{pace:.1f} characters per second, more than {highest:g}"
         return None

@@ -86,9 +86,17 @@ def conversation(
     Raises:
         ReplyError: a turn broke the rules in every attempt.
     """
+    system = fill(
+        script.system,
+        {
+            "domain": scenario.domain.replace("_", " "),
+            "topics": domain.topics,
+            "word_limit": str(script.word_limit),
+        },
+    ).strip()
     for position in range(len(turns), len(scenario.emotions)):
         actor = cast[position % 2]
-        messages = _messages(scenario, domain, script, turns, actor.system_role)
+        messages = _messages(scenario, system, script, turns, actor.system_role)
         breaches: list[str] = []
         while True:
             attempt_seed = seed_of(seed, "reply", scenario.id, str(position), str(len(breaches)))
@@ -126,20 +134,12 @@ def conversation(
 
 def _messages(
     scenario: Scenario,
-    domain: Domain,
+    system: str,
     script: Script,
     turns: tuple[Turn, ...],
     system_role: bool,  # noqa: FBT001
 ) -> tuple[Message, ...]:
     """The chat as the next speaker sees it: own turns are the assistant's, the partner's the user's."""
-    system = fill(
-        script.system,
-        {
-            "domain": scenario.domain.replace("_", " "),
-            "topics": domain.topics,
-            "word_limit": str(script.word_limit),
-        },
-    ).strip()
     messages = [Message(role="system", content=system)] if system_role else []
     own = len(turns) % 2
     for position in range(own, len(turns) + 1, 2):

@@ -17,6 +17,9 @@ Ravdess = Literal["neutral", "calm", "happy", "sad", "angry", "fearful", "disgus
 RAVDESS: tuple[Ravdess, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
 """The eight classes of RAVDESS speech, in the order of their codes 01..08."""
 
+Intensity = Literal["normal", "strong"]
+"""The two intensities of RAVDESS, in the order of their codes 01 and 02; neutral is acted normally only."""
+
 Axis = Annotated[float, msgspec.Meta(ge=-1, le=1)]
 
 
@@ -31,6 +34,8 @@ class Emotion(Record):
     """From drowsy (-1) to activated (1), after Russell's circumplex."""
     successors: tuple[str, ...]
     """The emotions a next turn may express."""
+    intensity: Intensity = "normal"
+    """How strongly the class is acted: which of RAVDESS's two intensities speech takes after."""
 
 
 class EmotionGraph:

@@ -57,7 +57,8 @@ def clean(text: str) -> str:
     Every word of the text is in the result, in order.
     """
     text = " ".join(unicodedata.normalize("NFC", text).split())
-    text = _EMPHASIS.sub(r"\2", _BOLD.sub(r"\2", text))
+    if "*" in text or "_" in text:
+        text = _EMPHASIS.sub(r"\2", _BOLD.sub(r"\2", text))
     while len(text) > 1 and _QUOTES.get(text[0]) == text[-1] and not set(text[1:-1]) & {text[0], text[-1]}:
         text = text[1:-1].strip()
     return text
@@ -76,9 +77,10 @@ def breach(completion: str, finish_reason: str, max_words: int) -> Breach | None
         return "empty"
     if finish_reason == "length":
         return "cut off"
-    if _LABEL.search(completion) or _NAMED.search(completion):
+    # A search is dear and its marks are rare: most completions have none of them.
+    if (":" in completion and _LABEL.search(completion)) or _NAMED.search(completion):
         return "role label"
-    if _STAGED.search(text):
+    if any(mark in text for mark in "*_[(") and _STAGED.search(text):
         return "stage direction"
     if REFUSAL.search(text):
         return "refusal"

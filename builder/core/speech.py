@@ -9,8 +9,9 @@ Law of the file: samples are 16-bit integers, mono, and are never changed, only 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import Literal
+from typing import Annotated, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -35,6 +36,31 @@ class Voice(Record):
     sex: Sex
 
 
+class Sampling(Record):
+    """How an engine that samples does it. The defaults are XTTS-v2's own; Orpheus's are `Sampling(0.6, 0.9, None, 1.1)`."""
+
+    temperature: Annotated[float, msgspec.Meta(gt=0)] = 0.75
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
+    """The nucleus, in (0, 1]."""
+    top_k: Annotated[int, msgspec.Meta(ge=1)] | None = 50
+    """The likeliest tokens to draw from; None draws from all."""
+    repetition_penalty: Annotated[float, msgspec.Meta(ge=1)] = 5.0
+
+
+class Mastering(Record):
+    """How the clips of a config are finished once they passed their checks."""
+
+    lead_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.05
+    """Sound begins so long after the clip does."""
+    tail_s: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.15
+    """The clip ends so long after its sound does."""
+    loudness_lufs: Annotated[float, msgspec.Meta(ge=-60, lt=0)] = -20.0
+    """Of all clips of a speaker in a dialogue together, after EBU R128: one gain for them all, so that anger stays louder than
+    sadness."""
+    peak_db: Annotated[float, msgspec.Meta(ge=-20, le=0)] = -1.0
+    """The highest true peak, in decibels relative to full scale; a speaker who would pass it is made as loud as it allows."""
+
+
 class Line(Record):
     """One turn, ready to be spoken."""
 
@@ -42,6 +68,11 @@ class Line(Record):
     voice: Voice
     emotion: Emotion
     seed: int
+    """In 0..2**31 - 1."""
+    tag: str = ""
+    """The emotive tag of an engine that has some, such as `<laugh>`."""
+    sampling: Sampling | None = None
+    """None leaves it to the engine."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,6 +89,20 @@ class Waveform:
         return scaled
 
 
+@dataclass(frozen=True, eq=False)
+class Take:
+    """A clip on its way into a recording, with what the recording says of it; `Clip` has the meanings."""
+
+    samples: Samples
+    """At least one."""
+    pause_samples: int
+    ravdess: Ravdess
+    attempts: int = 1
+    faults: tuple[str, ...] = ()
+    loudness_lufs: float | None = None
+    gain_db: float = 0.0
+
+
 class Clip(Record):
     """One spoken turn, lying in one of the run's audio files."""
 
@@ -72,6 +117,14 @@ class Clip(Record):
     """The digital silence after it."""
     sha256: str
     """Of the samples as 16-bit little-endian PCM."""
+    attempts: int = 1
+    """How often the turn was spoken until its clip passed every check."""
+    faults: tuple[str, ...] = ()
+    """The check that each attempt before failed, by name."""
+    loudness_lufs: float | None = None
+    """Of the clip as it is, after EBU R128; None where it was not measured, or is too short or too quiet to be."""
+    gain_db: float = 0.0
+    """What it was made louder by, the same for all clips of a speaker in a dialogue."""
 
 
 class Recording(Record):
@@ -89,12 +142,32 @@ class Recording(Record):
     """One a turn, in order."""
 
 
+class Measured(Record):
+    """What was measured of a recording."""
+
+    id: str
+    clips: tuple[dict[str, float], ...]
+    """Numbers by name, of each clip in order; one that a clip does not have is left out."""
+    done: tuple[str, ...]
+    """The measures they come from."""
+    not_run: dict[str, str] = {}
+    """The measures that were wanted and did not run, with the reason."""
+
+
 def cast_voices(id: str, voices: tuple[Voice, ...], seed: int) -> tuple[Voice, Voice]:
-    """Two different voices for a dialogue, drawn from its own seed; `voices` holds at least two."""
+    """Two clearly different voices for a dialogue, drawn from its own seed: of different sex where the cast has both.
+
+    Sex is the one clear difference that is known without hearing them.
+
+    Args:
+        id: of the dialogue.
+        voices: at least two.
+        seed: the study's.
+    """
     draw = Draw(seed, "voices", id)
-    first = draw.index(len(voices))
-    second = (first + 1 + draw.index(len(voices) - 1)) % len(voices)
-    return voices[first], voices[second]
+    first = draw.choice(voices)
+    others = [voice for voice in voices if voice.sex != first.sex]
+    return first, draw.choice(others or [voice for voice in voices if voice != first])
 
 
 def pauses(texts: tuple[str, ...], sampling_rate_hz: int) -> list[int]:

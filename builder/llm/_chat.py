@@ -10,7 +10,7 @@ import msgspec
 from builder.core.prompt import Completion, Decoding, Prompt
 from builder.errors import ProtocolError, nearest
 from builder.llm import About
-from builder.llm._http import Client
+from builder.remote.client import Client
 
 Finish = Literal["stop", "stop_sequence", "eos_token", "length"]
 """Why a server stopped. Any other reason (`content_filter`, `tool_calls`) is no completion."""

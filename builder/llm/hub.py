@@ -15,18 +15,18 @@ import msgspec
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
 from builder.errors import ProtocolError
-from builder.llm import About, Endpoint
+from builder.llm import About, Backend, Endpoint
 from builder.llm._chat import Answer, about, check_served, json_schema, sampling
-from builder.llm._http import connect, excerpt, refusal
-from builder.llm._remote import Remote, base
-from builder.llm._retry import persist
-from builder.llm._room import Room, TryError
+from builder.remote import Remote, base
+from builder.remote.client import connect, excerpt, refusal
+from builder.remote.retry import persist
+from builder.remote.room import Room, TryError
 
 _NO_TOKEN = "none"  # noqa: S105 - it says that there is none
 """What is sent as the key where none is wanted: an empty one is replaced by the machine's token."""
 
 
-class Hub(Remote, kw_only=True):
+class Hub(Remote, Backend, kw_only=True):
     """An Inference Endpoint (`url`) or an Inference Provider (`provider`)."""
 
     url: str | None = None

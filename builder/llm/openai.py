@@ -12,16 +12,16 @@ from typing import Any, Literal
 
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
-from builder.llm import About, Endpoint
+from builder.llm import About, Backend, Endpoint
 from builder.llm._chat import Answer, about, check_served, json_schema
-from builder.llm._http import Client, connect
-from builder.llm._remote import Remote, base
-from builder.llm._room import Room
+from builder.remote import Remote, base
+from builder.remote.client import Client, connect
+from builder.remote.room import Room
 
 Dialect = Literal["openai", "llama-cpp-python", "transformers"]
 
 
-class OpenAI(Remote, kw_only=True):
+class OpenAI(Remote, Backend, kw_only=True):
     """A server of `/v1/chat/completions`."""
 
     url: str

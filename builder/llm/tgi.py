@@ -14,14 +14,14 @@ import msgspec
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
 from builder.errors import ProtocolError
-from builder.llm import About, Endpoint
+from builder.llm import About, Backend, Endpoint
 from builder.llm._chat import Answer, Finish, finish, sampling
-from builder.llm._http import Client, connect
-from builder.llm._remote import Remote, base
-from builder.llm._room import Room
+from builder.remote import Remote, base
+from builder.remote.client import Client, connect
+from builder.remote.room import Room
 
 
-class TGI(Remote, kw_only=True):
+class TGI(Remote, Backend, kw_only=True):
     """A server of `text-generation-inference`."""
 
     url: str
@@ -53,7 +53,7 @@ class TGI(Remote, kw_only=True):
                 )
             checkpoint = f"{model.hub_id}@{info.model_sha}" if info.model_sha else model.hub_id
             limit = max(1, min(self.limit, int(info.max_concurrent_requests * self.share)))
-            client.room = Room(limit)
+            client.room = Room(limit, told=True)
             if self.api == "messages":
                 yield _Messages(checkpoint, limit, client.room, client)
             else:

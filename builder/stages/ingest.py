@@ -24,7 +24,7 @@ from builder.config import CONFIG_NAME, TEXT_ONLY
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.emotion import RAVDESS, Ravdess
 from builder.core.scenario import Name, parse_id
-from builder.core.speech import Samples, cut, find, pauses
+from builder.core.speech import Samples, Take, cut, find, pauses
 from builder.core.vocabulary import Vocabulary
 from builder.errors import ConfigError, SourceError, nearest
 from builder.progress import say
@@ -313,9 +313,7 @@ def _record(recorder: Recorder, item: _Item, dialogue: Dialogue, vocabulary: Voc
         rehearsal=False,
         voices=("unknown", "unknown"),
         sampling_rate_hz=sound.sampling_rate_hz,
-        samples=sound.clips,
-        silences=sound.silences,
-        ravdess=sound.ravdess,
+        takes=[*map(Take, sound.clips, sound.silences, sound.ravdess)],
     )
 
 

@@ -163,9 +163,8 @@ def _source(run: Run) -> str:
     files = [
         run.folder / name for name in ("run.json", "scenarios.jsonl", "dialogues.jsonl", "reviews.jsonl")
     ]
-    files += sorted((run.folder / "recordings").glob("*.jsonl")) + sorted(
-        (run.folder / "failures").glob("*.jsonl")
-    )
+    for kind in ("recordings", "measures", "failures"):
+        files += sorted((run.folder / kind).glob("*.jsonl"))
     files += [*sorted(resources("card").iterdir()), Path(__file__), Path(deepdialogue.__file__)]
     for file in files:
         digest.update(f"{file.name} {file_sha256(file) if file.exists() else ''}\n".encode())

@@ -1,18 +1,20 @@
 """synthesize: voices speak every accepted dialogue, once for each dataset config, and each clip is checked.
 
-Law of the file: a clip that fails its checks is made again with a new seed, a bounded number of times; it is never kept, and
-never repaired.
+Law of the file: a clip that fails its checks is spoken again with a new seed, a bounded number of times; it is never kept,
+and never repaired. What is kept may be mastered: trimmed to a fixed lead and tail, and made as loud as its speaker should be.
 """
 
 import asyncio
+from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
 from builder.checks import Check
 from builder.config import Speech
-from builder.core.dialogue import Turn
+from builder.core.dialogue import Dialogue
 from builder.core.draw import seed_of
-from builder.core.speech import Line, Voice, Waveform, cast_voices, pauses
+from builder.core.speech import Line, Take, Voice, Waveform, cast_voices, pauses
 from builder.errors import CheckError, SynthesisError
+from builder.mastering import Mastered, master
 from builder.recorder import Recorder
 from builder.run import Run, Tally
 from builder.tts import Synthesizer
@@ -34,22 +36,16 @@ async def synthesize(run: Run) -> Tally:
 
 
 async def _speak_all(run: Run, config: str, speech: Speech, owed: list[str], before: int) -> Tally:
-    study, engine = run.study, run.engine(config)
-    checks = run.checks(config)
+    engine, checks = run.engine(config), run.checks(config)
+    engine.prepare(speech.cast(), [*run.study.vocabulary.emotions.values()])
     run.pin_rehearsal(config, engine.rehearsal)
     async with AsyncExitStack() as opened:
         recorder = opened.enter_context(Recorder(run.audio(config), run.recordings[config]))
         synthesizer = await opened.enter_async_context(engine.open())
 
         async def record(id: str) -> None:
-            turns = run.dialogues[id].turns
-            voices = cast_voices(id, speech.cast(), study.seed)
-            clips = await asyncio.gather(
-                *(
-                    _clip(run, config, synthesizer, checks, turn, voices[position % 2], (id, str(position)))
-                    for position, turn in enumerate(turns)
-                )
-            )
+            voices = cast_voices(id, speech.cast(), run.study.seed)
+            takes = await _takes(run, config, run.dialogues[id], voices, synthesizer, checks)
             await asyncio.to_thread(
                 recorder.keep,
                 id,
@@ -57,41 +53,103 @@ async def _speak_all(run: Run, config: str, speech: Speech, owed: list[str], bef
                 rehearsal=engine.rehearsal,
                 voices=(voices[0].name, voices[1].name),
                 sampling_rate_hz=speech.sampling_rate_hz,
-                samples=[clip.pcm() for clip in clips],
-                silences=pauses(tuple(turn.text for turn in turns), speech.sampling_rate_hz),
-                ravdess=[study.vocabulary.emotions[turn.emotion].ravdess for turn in turns],
+                takes=takes,
             )
 
-        at_once = max(1, synthesizer.limit)
+        # Two dialogues a line would keep an engine as full as many: half as many have lines enough, and memory stays small.
+        at_once = max(2, synthesizer.limit // 2)
         return await run.work(
             f"synthesize-{config}", owed, record, total=len(owed), at_once=at_once, done=before
         )
 
 
-async def _clip(
+async def _takes(
     run: Run,
     config: str,
+    dialogue: Dialogue,
+    voices: tuple[Voice, Voice],
     synthesizer: Synthesizer,
     checks: dict[str, Check],
-    turn: Turn,
-    voice: Voice,
-    key: tuple[str, str],
-) -> Waveform:
-    """Speaks one turn until it passes every check."""
-    speech, emotion = run.study.speech[config], run.study.vocabulary.emotions[turn.emotion]
-    fault = None
-    for attempt in range(speech.attempts):
-        seed = seed_of(run.study.seed, "clip", config, *key, str(attempt))
-        line = Line(text=turn.text, voice=voice, emotion=emotion, seed=seed)
-        waveform = await synthesizer.speak(line)
-        if waveform.sampling_rate_hz != speech.sampling_rate_hz:
-            raise SynthesisError(
-                f"{synthesizer.name} speaks at {waveform.sampling_rate_hz} Hz, the study wants {speech.sampling_rate_hz} Hz"
-            )
-        found = (
-            f"{name}: {fault}" for name, check in checks.items() if (fault := check.fault(waveform, line))
+) -> list[Take]:
+    """Speaks a dialogue, and what fails its checks again, until every clip passes them all."""
+    speech = run.study.speech[config]
+    faults: list[tuple[str, ...]] = [()] * len(dialogue.turns)
+    lines = [_line(run, config, dialogue, position, voices, 0) for position in range(len(faults))]
+    clips: dict[int, Waveform] = {}
+    owed = list(range(len(lines)))
+    while owed:
+        spoken = await _speak(synthesizer, [lines[position] for position in owed], speech.sampling_rate_hz)
+        clips |= zip(owed, spoken, strict=True)
+        found = await asyncio.to_thread(
+            _found, checks, [clips[position] for position in range(len(lines))], lines
         )
-        fault = next(found, None)
-        if fault is None:
-            return waveform
-    raise CheckError(f"turn {int(key[1]) + 1} failed its checks {speech.attempts} times, at last by {fault}")
+        owed = sorted(found)
+        for position, (name, fault) in found.items():
+            faults[position] += (name,)
+            attempts = len(faults[position])
+            if attempts == speech.attempts:
+                raise CheckError(
+                    f"turn {position + 1} failed its checks {attempts} times, at last by {name}: {fault}"
+                )
+            lines[position] = _line(run, config, dialogue, position, voices, attempts)
+    mastered = await asyncio.to_thread(_mastered, speech, [clips[position] for position in range(len(lines))])
+    silences = pauses(tuple(turn.text for turn in dialogue.turns), speech.sampling_rate_hz)
+    return [
+        Take(
+            clip.waveform.pcm(),
+            silence,
+            line.emotion.ravdess,
+            attempts=1 + len(failed),
+            faults=failed,
+            loudness_lufs=clip.loudness_lufs,
+            gain_db=clip.gain_db,
+        )
+        for clip, silence, line, failed in zip(mastered, silences, lines, faults, strict=True)
+    ]
+
+
+def _line(
+    run: Run, config: str, dialogue: Dialogue, position: int, voices: tuple[Voice, Voice], attempt: int
+) -> Line:
+    turn, speech = dialogue.turns[position], run.study.speech[config]
+    return Line(
+        text=turn.text,
+        voice=voices[position % 2],
+        emotion=run.study.vocabulary.emotions[turn.emotion],
+        seed=seed_of(run.study.seed, "clip", config, dialogue.id, str(position), str(attempt)),
+        tag=speech.tags.get(turn.emotion, ""),
+        sampling=speech.sampling,
+    )
+
+
+async def _speak(synthesizer: Synthesizer, lines: Sequence[Line], sampling_rate_hz: int) -> list[Waveform]:
+    speaking = [asyncio.create_task(synthesizer.speak(line)) for line in lines]
+    try:
+        clips = await asyncio.gather(*speaking)
+    finally:
+        for task in speaking:  # where one cannot be spoken, the others need not be
+            task.cancel()
+    for clip in clips:
+        if clip.sampling_rate_hz != sampling_rate_hz:
+            raise SynthesisError(
+                f"{synthesizer.name} speaks at {clip.sampling_rate_hz} Hz, the study wants {sampling_rate_hz} Hz"
+            )
+    return clips
+
+
+def _found(
+    checks: dict[str, Check], clips: Sequence[Waveform], lines: Sequence[Line]
+) -> dict[int, tuple[str, str]]:
+    """By the position of the clip: the first check that it fails, and how."""
+    found: dict[int, tuple[str, str]] = {}
+    for name, check in checks.items():
+        for position, fault in enumerate(check.faults(clips, lines)):
+            if fault is not None:
+                found.setdefault(position, (name, fault))
+    return found
+
+
+def _mastered(speech: Speech, clips: Sequence[Waveform]) -> list[Mastered]:
+    if speech.mastering is None:
+        return [Mastered(clip, loudness_lufs=None, gain_db=0.0) for clip in clips]
+    return master(clips, [position % 2 for position in range(len(clips))], speech.mastering)

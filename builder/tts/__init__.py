@@ -8,10 +8,12 @@ Law of the folder: a clip depends on its line alone (text, voice, emotion, seed)
 lines spoken before it or beside it. An engine may batch the lines it is asked for at once as it likes.
 """
 
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import ClassVar, Protocol
 
-from builder.core.speech import Line, Waveform
+from builder.core.emotion import Emotion
+from builder.core.speech import Line, Voice, Waveform
 from builder.records import Record
 
 
@@ -37,6 +39,13 @@ class Engine(Record):
 
     rehearsal: ClassVar[bool] = False
     """Whether it only stands in for a voice, so that what it speaks is not training data."""
+
+    def prepare(self, voices: Sequence[Voice], emotions: Sequence[Emotion]) -> None:
+        """Looks, before anything is loaded, whether it has what these voices need to speak in these emotions.
+
+        Raises:
+            ConfigError: says what is missing.
+        """
 
     def open(self) -> AbstractAsyncContextManager[Synthesizer]:
         """Loads what speaks, and lets go of it at the end.

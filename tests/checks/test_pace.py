@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from builder.checks import Check
-from builder.checks.pace import Pace
+from builder.checks.pace import Bounds, Pace
 from builder.core.speech import Waveform
 from builder.errors import ConfigError
 from builder.plugins import make
@@ -14,9 +14,9 @@ SENTENCE = "x" * 100
 
 @pytest.fixture
 def fault(a_line):
-    def measure(text, seconds, **settings):
-        return Pace(**settings).fault(
-            Waveform(np.zeros(round(seconds * 1000), np.float32), 1000), a_line(text)
+    def measure(text, seconds, ravdess="neutral", ravdess_bounds=None, **settings):
+        return Pace(ravdess=ravdess_bounds or {}, **settings).fault(
+            Waveform(np.zeros(round(seconds * 1000), np.float32), 1000), a_line(text, ravdess=ravdess)
         )
 
     return measure
@@ -67,6 +67,33 @@ def test_without_grace_the_bounds_are_exact(fault):
 
 def test_no_sound_at_all_is_infinitely_fast(fault):
     assert fault(SENTENCE, 0.0) == "inf characters per second, more than 25"
+
+
+def test_an_acted_class_may_have_bounds_of_its_own(fault):
+    bounds = {"sad": Bounds(min_characters_per_s=6), "angry": Bounds(max_characters_per_s=15)}
+    assert fault(SENTENCE, 15.0, "sad") == "6.7 characters per second, fewer than 8"
+    assert fault(SENTENCE, 15.0, "sad", ravdess_bounds=bounds) is None
+    assert fault(SENTENCE, 15.0, "happy", ravdess_bounds=bounds) == "6.7 characters per second, fewer than 8"
+    assert fault(SENTENCE, 5.0, "happy", ravdess_bounds=bounds) is None
+    assert fault(SENTENCE, 5.0, "angry", ravdess_bounds=bounds) == "20.0 characters per second, more than 15"
+    assert fault(SENTENCE, 15.0, "angry", ravdess_bounds=bounds) == "6.7 characters per second, fewer than 8"
+
+
+@pytest.mark.parametrize(
+    ("table", "reason"),
+    [
+        ({"sad": {"min_characters_per_s": 25}}, r"ravdess\.sad: min_characters_per_s is 25 and max_.* is 25"),
+        (
+            {"sad": {"max_characters_per_s": 7.5}},
+            r"ravdess\.sad: min_characters_per_s is 8 and max_.* is 7.5",
+        ),
+        ({"sorrowful": {}}, "sorrowful"),
+        ({"sad": {"min": 3}}, "unknown key 'ravdess.sad.min'"),
+    ],
+)
+def test_bounds_of_a_class_that_make_no_sense_are_refused_when_they_are_read(table, reason):
+    with pytest.raises(ConfigError, match=reason):
+        make(Check, {"check": "pace", "ravdess": table}, "study.toml")
 
 
 def test_bounds_the_wrong_way_round_are_refused_when_they_are_read():

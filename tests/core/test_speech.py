@@ -181,6 +181,16 @@ def test_every_pair_of_voices_is_cast_about_as_often():
     assert sum((count - 500) ** 2 / 500 for count in counts) < 31.26
 
 
+def test_the_two_voices_are_of_different_sex_where_the_cast_has_both_and_every_voice_speaks_about_as_often():
+    cast = tuple(Voice(name=f"actor-{number}", sex=("female", "male")[number % 2]) for number in range(6))
+    pairs = [cast_voices(f"llama3-8B/travel_{index}_4", cast, 2505) for index in range(6000)]
+    assert all(first.sex != second.sex for first, second in pairs)
+    counts = [sum(voice in pair for pair in pairs) for voice in cast]
+    assert sum(counts) == 12_000
+    # Chi-square with 5 degrees of freedom: 20.5 is exceeded with p = 0.001.
+    assert sum((count - 2000) ** 2 / 2000 for count in counts) < 20.5
+
+
 def test_sixteen_bits_round_and_hold_what_is_beyond_full_scale():
     sound = Waveform(
         samples=np.array([0, 1, -1, 2, -2, 0.5, 1.4 / 32767, 1.6 / 32767], np.float32), sampling_rate_hz=RATE

@@ -225,7 +225,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(source, tmp_path, monkeypat
     tally, failures = take_in(tmp_path / "run", source)
     assert (tally, failures) == (Tally(done=16 - kept, skipped=kept), {})
     with opened(tmp_path / "run") as run:
-        assert [len(list(ledger.lines())) for ledger in (run.dialogues, *run.recordings.values())] == [
+        assert [len(list(ledger.lines())) for ledger in (run.dialogues, *(kept.own for kept in run.recordings.values()))] == [
             8,
             8,
             8,
@@ -244,7 +244,7 @@ def test_a_text_lost_in_a_power_cut_is_taken_in_again_and_its_recordings_are_not
     assert take_in(tmp_path / "run", source) == (Tally(done=1, skipped=3), {})
     assert ledger.read_bytes() == whole
     with opened(tmp_path / "run") as run:
-        assert [len(list(recorded.lines())) for recorded in run.recordings.values()] == [2, 2]
+        assert [len(list(recorded.own.lines())) for recorded in run.recordings.values()] == [2, 2]
 
 
 def cut_off(path):

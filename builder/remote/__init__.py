@@ -10,10 +10,10 @@ from urllib.parse import urlsplit
 import msgspec
 
 from builder.errors import ConfigError
-from builder.llm import Backend
+from builder.records import Record
 
 
-class Remote(Backend):
+class Remote(Record):
     """The settings that do not depend on the protocol."""
 
     served_as: str | None = None

@@ -10,15 +10,16 @@ import time
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypeVar
 
 import aiohttp
 import msgspec
 
 from builder.errors import ItemError, ProtocolError
-from builder.llm._remote import Remote
-from builder.llm._retry import persist
-from builder.llm._room import Place, Room, TryError
+from builder.remote import Remote
+from builder.remote.retry import persist
+from builder.remote.room import Place, Room, TryError
 
 T = TypeVar("T")
 
@@ -76,9 +77,7 @@ class Client:
         return await self._persist("POST", path, msgspec.json.encode(body), shape)
 
     async def _persist(self, method: str, path: str, data: bytes | None, shape: type[T]) -> T:
-        async def ask(place: Place) -> T:
-            return await self._ask(method, self._url + path, data, shape, place)
-
+        ask = partial(self._ask, method, self._url + path, data, shape)
         return await persist(ask, self.room, self._settings.attempts, self._settings.pause_s)
 
     async def _ask(self, method: str, url: str, data: bytes | None, shape: type[T], place: Place) -> T:

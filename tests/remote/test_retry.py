@@ -3,9 +3,9 @@ import asyncio
 import pytest
 
 from builder.errors import EndpointError, ProtocolError
-from builder.llm import _retry
-from builder.llm._retry import persist
-from builder.llm._room import Room, TryError
+from builder.remote import retry
+from builder.remote.retry import persist
+from builder.remote.room import Room, TryError
 
 
 def failed(message):
@@ -32,7 +32,7 @@ def run(outcomes, attempts=5, pause_s=8.0, monkeypatch=None, room=None):
         assert room.in_flight == 0
         pauses.append(seconds)
 
-    monkeypatch.setattr(_retry.asyncio, "sleep", sleep)
+    monkeypatch.setattr(retry.asyncio, "sleep", sleep)
     return asyncio.run(persist(ask, room, attempts, pause_s)), pauses
 
 
@@ -56,13 +56,13 @@ def test_the_last_failure_says_how_often_it_was_tried(monkeypatch):
 
 def test_the_longest_pause_doubles_up_to_a_minute_and_each_is_drawn_anew(monkeypatch):
     drawn = []
-    monkeypatch.setattr(_retry.random, "uniform", lambda low, high: drawn.append((low, high)) or high)
+    monkeypatch.setattr(retry.random, "uniform", lambda low, high: drawn.append((low, high)) or high)
     _, pauses = run([*(failed("a") for _ in range(5)), 1], attempts=6, monkeypatch=monkeypatch)
     assert drawn == [(0, 8), (0, 16), (0, 32), (0, 60), (0, 60)]
     assert pauses == [8, 16, 32, 60, 60]
 
 
 def test_it_comes_back_no_sooner_than_the_server_asks_and_waits_a_minute_at_most_for_it(monkeypatch):
-    monkeypatch.setattr(_retry.random, "uniform", lambda _low, _high: 0.25)
+    monkeypatch.setattr(retry.random, "uniform", lambda _low, _high: 0.25)
     _, pauses = run([busy("a", 3), busy("b", 3600), failed("c"), 1], monkeypatch=monkeypatch)
     assert pauses == [3.25, 60.25, 0.25]

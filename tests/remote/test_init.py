@@ -2,8 +2,8 @@ import pytest
 
 from builder.errors import ConfigError
 from builder.llm import Backend
-from builder.llm._remote import Remote, base
 from builder.plugins import make
+from builder.remote import Remote, base
 
 
 @pytest.mark.parametrize(

@@ -5,9 +5,9 @@ A try takes a place, and gives it back with what it learnt:
     async with room.place() as place:
         ...                       # a TryError on the way out, or place.queue_s where the server tells it
 
-The limit starts at half of the most that the site and the server allow, and doubles until it is first cut. It is cut in
-proportion to the tries that the server refused, left unanswered or let queue for longer than it worked on them, and grows
-from then on by one for each limit's worth of good tries.
+The limit starts at the most that the site allows where the server tells that it takes as many; else at half of it, and
+doubles until it is first cut. It is cut in proportion to the tries that the server refused, left unanswered or let queue for
+longer than it worked on them, and grows from then on by one for each limit's worth of good tries.
 Law of the file: `Pace` decides and never waits; `Room` waits and never decides.
 """
 
@@ -54,14 +54,15 @@ class Pace:
 
     Args:
         most: what the limit never passes, at least 1.
+        told: whether the server says that it takes as many.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, told: bool = False) -> None:
         self.most = most
         self.cuts = 0
         self.resumes_at = 0.0
         """Nothing is admitted before, in seconds of the clock that `overloaded` is told."""
-        self._limit = float(max(1, most // 2))
+        self._limit = float(most if told else max(1, most // 2))
         self._heard = self._refused = self._queued = 0
         """Tries that ended since the latest cut or the latest limit's worth of them."""
 
@@ -117,9 +118,10 @@ class Room:
 
     Args:
         most: what the limit never passes, at least 1.
+        told: whether the server says that it takes as many.
     """
 
-    def __init__(self, most: int) -> None:
+    def __init__(self, most: int, *, told: bool = False) -> None:
         self.in_flight = 0
         self.waiting = 0
         self.tries = 0
@@ -130,7 +132,7 @@ class Room:
         """In the server's queue, of all good tries together, as far as the server tells."""
         self.latency_s = 0.0
         """From admission to the answer, of all good tries together."""
-        self._pace = Pace(most)
+        self._pace = Pace(most, told=told)
         self._queue: deque[asyncio.Future[None]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 

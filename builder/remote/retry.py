@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 from builder.errors import EndpointError
-from builder.llm._room import LONGEST_PAUSE_S, Place, Room, TryError
+from builder.remote.room import LONGEST_PAUSE_S, Place, Room, TryError
 
 T = TypeVar("T")
 

@@ -9,8 +9,8 @@ import pytest
 from aiohttp import web
 
 from builder.errors import EndpointError, ProtocolError
-from builder.llm._http import connect, excerpt, refusal
-from builder.llm._remote import Remote
+from builder.remote import Remote
+from builder.remote.client import connect, excerpt, refusal
 from tests.llm.asking import free_url
 from tests.servers.loopback import Loopback, answer, drop, hang
 

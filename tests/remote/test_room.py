@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from builder.errors import ProtocolError
-from builder.llm._room import LONGEST_PAUSE_S, Pace, Room, TryError
 from builder.llm.openai import OpenAI
 from builder.llm.tgi import TGI
+from builder.remote.room import LONGEST_PAUSE_S, Pace, Room, TryError
 from tests.llm.asking import HUB_ID, a_model, a_prompt
 from tests.servers.loopback import answer
 from tests.servers.tgi import TGIServer
@@ -91,6 +91,11 @@ def test_what_was_admitted_before_a_cut_does_not_raise_the_limit_after_it():
     for _ in range(100):
         pace.succeeded(0, used=True)
     assert (pace.cuts, pace.limit) == (1, 16)
+
+
+def test_a_limit_that_the_server_tells_is_where_it_starts_and_no_other():
+    assert Pace(64, told=True).limit == 64
+    assert Pace(64).limit == 32
 
 
 def test_the_limit_doubles_until_it_is_first_cut():

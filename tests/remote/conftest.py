@@ -1,0 +1,9 @@
+"""What the tests of what goes over a network are given."""
+
+import pytest
+
+
+@pytest.fixture
+def token(monkeypatch):
+    monkeypatch.setenv("NODE_TOKEN", "tok-5ecret-5ecret")
+    return "tok-5ecret-5ecret"
