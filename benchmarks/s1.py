@@ -21,8 +21,9 @@ import torch
 import TTS.tts.models.xtts as library
 
 from builder.core.emotion import Emotion
-from builder.core.speech import Line, Sampling, Voice
+from builder.core.speech import Line, Voice
 from builder.tts._references import References
+from builder.tts._xtts_synthesizer import SAMPLING
 from builder.tts.xtts import Xtts
 from tests.ravdess import make_ravdess
 from tests.tiny_xtts import make_xtts
@@ -49,7 +50,7 @@ class _Library:
         """Seconds of audio a second, of lines spoken one after the other."""
         begin, audio_s = time.perf_counter(), 0.0
         for _ in range(lines):
-            sampling = Sampling()
+            sampling = SAMPLING
             said = self.model.inference(
                 _TEXT,
                 "en",

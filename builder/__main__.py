@@ -10,10 +10,12 @@ import errno
 import gc
 import io
 import os
+import resource
 import signal
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from importlib import metadata
 from pathlib import Path
 
@@ -65,6 +67,10 @@ def main(arguments: list[str] | None = None) -> int:
     # A shell starts its background jobs deaf to SIGINT; ours stop cleanly by it and by SIGTERM.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
+    # Of a run in many parts every ledger is open at once.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError):  # where a system has no limit, but does not take that for one
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
         status: int = options.do(options)
         sys.stdout.flush()

@@ -93,6 +93,11 @@ class Study(Record):
                         f"speech.{config}.tags names the emotion {emotion!r}: "
                         f"{nearest(emotion, self.vocabulary.emotions)}"
                     )
+        for judge in self.acceptance.weights:
+            if judge not in self.judges:
+                raise ValueError(
+                    f"acceptance.weights names the judge {judge!r}: {nearest(judge, self.judges)}"
+                )
         if self.plan is not None:
             next(scenarios(self.plan, self.vocabulary, self.seed))
 

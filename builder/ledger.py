@@ -210,8 +210,10 @@ class Ledger(Generic[R]):
     def sync(self) -> None:
         """Makes sure that everything written is on the disk."""
         if self._unsynced:
+            # Said first: what another thread writes meanwhile is not on the disk by this.
+            self._unsynced = False
             os.fdatasync(self._file)
-            self._unsynced, self._synced_at = False, time.monotonic()
+            self._synced_at = time.monotonic()
 
     def close(self) -> None:
         """Puts everything on the disk and lets go of the file."""

@@ -24,7 +24,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, cast
 
 import msgspec
-from filelock import FileLock, Timeout
+from filelock import FileLock
 
 from builder.audio import AudioFiles
 from builder.checks import Check
@@ -71,6 +71,8 @@ class Failure(Record):
     boundary: str
     """Where it failed; `resolved` once it did not any more."""
     message: str
+    number: int = 0
+    """Of all that is said of the item, by whichever part: the highest is the latest."""
 
 
 class Tally(Record):
@@ -164,15 +166,11 @@ class Run:
 
     def _lock(self, opened: ExitStack) -> None:
         """Keeps others out: everyone where this process works on the whole, whoever is not a sibling where it has a part."""
-        whole = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o644)
-        opened.callback(os.close, whole)
         try:
-            fcntl.flock(whole, fcntl.LOCK_NB | (fcntl.LOCK_SH if self.part else fcntl.LOCK_EX))
+            _hold(self.folder / ".lock", fcntl.LOCK_SH if self.part else fcntl.LOCK_EX, opened)
             if self.part is not None:
-                lock = FileLock(self.folder / f".lock.{self.part.name}")
-                lock.acquire(timeout=0)
-                opened.callback(lock.release)
-        except (BlockingIOError, Timeout):
+                _hold(self.folder / f".lock.{self.part.name}", fcntl.LOCK_EX, opened)
+        except BlockingIOError:
             what = f"part {self.part.name} of {self.folder}, or on the whole" if self.part else self.folder
             raise RunError(f"another process works on {what}: wait for it, or use another --run") from None
         if self.part is not None:
@@ -267,11 +265,8 @@ class Run:
         if not any((self.folder / "failures").glob(f"{work}.*jsonl")):
             return []
         failures = self.failures(work)
-        return [
-            failures[id]
-            for id in failures.ids()
-            if all(failure.boundary != "resolved" for failure in failures.each(id))
-        ]
+        latest = (_latest(failures.each(id)) for id in failures.ids())
+        return [failure for failure in latest if failure.boundary != "resolved"]
 
     def accepted(self) -> Iterator[str]:
         """The dialogues of the part that the study's rule accepts, in the order they were finished.
@@ -426,6 +421,12 @@ class Run:
         counts = {"done": 0, "failed": 0, "given_up": 0}
         hopeless = 0
         failures = self.failures(name)
+
+        def note(id: str, boundary: str, message: str) -> None:
+            said = failures.each(id)
+            number = 1 + _latest(said).number if said else 0
+            failures.append(id, Failure(id=id, boundary=boundary, message=message, number=number))
+
         with bar(name, total) as progress:
 
             async def worker() -> None:
@@ -434,10 +435,9 @@ class Run:
                     try:
                         await do(item)
                     except ItemError as error:
-                        id = _id_of(item)
                         # A file's name may hold bytes that are no text; they stand escaped.
                         message = str(error).encode(errors="backslashreplace").decode()
-                        failures.append(id, Failure(id=id, boundary=error.boundary, message=message))
+                        note(_id_of(item), error.boundary, message)
                         counts["given_up" if error.boundary == "reply" else "failed"] += 1
                         hopeless = hopeless + 1 if isinstance(error, EndpointError) else 0
                         progress.advance(failed=True)
@@ -447,7 +447,7 @@ class Run:
                             ) from None
                     else:
                         if (id := _id_of(item)) in failures:
-                            failures.append(id, Failure(id=id, boundary="resolved", message=""))
+                            note(id, "resolved", "")
                         counts["done"] += 1
                         hopeless = 0
                         progress.advance()
@@ -476,11 +476,29 @@ def _id_of(item: object) -> str:
     return item if isinstance(item, str) else str(getattr(item, "id", item))
 
 
+def _latest(said: list[Failure]) -> Failure:
+    """Of what several parts said of one item what counts; to have done it counts where no number decides."""
+    return max(said, key=lambda failure: (failure.number, failure.boundary == "resolved"))
+
+
+def _hold(lock: Path, how: int, opened: ExitStack) -> None:
+    """Holds a lock, shared or alone, until `opened` closes.
+
+    Raises:
+        BlockingIOError: another process holds it in a way that does not go together with this.
+    """
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    opened.callback(os.close, fd)
+    fcntl.flock(fd, fcntl.LOCK_NB | how)
+
+
 def _is_held(lock: Path) -> bool:
+    """Whether a process has this lock alone. Several may ask at once, and none takes another's question for a process at work."""
     try:
-        with FileLock(lock, timeout=0):
+        with ExitStack() as opened:
+            _hold(lock, fcntl.LOCK_SH, opened)
             return False
-    except Timeout:
+    except BlockingIOError:
         return True
 
 

@@ -15,6 +15,7 @@ from rich.text import Text
 
 from builder.core.emotion import Ravdess
 from builder.core.estimate import Row, estimate
+from builder.core.prosody import fullest
 from builder.core.scenario import parse_id
 from builder.core.speech import timeline
 from builder.core.statistics import Census
@@ -88,6 +89,9 @@ def show_status(run: Run, console: Console) -> None:
         spoken = sum(id in ledger for id in accepted)
         row = _failed(run, f"synthesize-{config}")
         table.add_row(f"synthesize {config}", str(spoken), str(len(accepted) - spoken), *row)
+        if run.study.measures and len(ledger):
+            measured, row = _measured(run, config), _failed(run, f"measure-{config}")
+            table.add_row(f"measure {config}", str(measured), str(len(ledger) - measured), *row)
     console.print(table)
     _show_usage(run, console)
 
@@ -171,6 +175,15 @@ def _failed(run: Run, work: str) -> tuple[str, str]:
     return str(len(failures) or ""), ", ".join(
         f"{count} x {name}" for name, count in boundaries.items()
     ) + last
+
+
+def _measured(run: Run, config: str) -> int:
+    """How many recordings are owed no measure; one that could not run here is owed."""
+    if not any((run.folder / "measures").glob(f"{config}.*jsonl")):  # to ask makes no ledger
+        return 0
+    wanted, measured = run.study.measures.keys(), run.measured(config)
+    records = (fullest(measured.each(id)) for id in run.recordings[config].ids())
+    return sum(record is not None and wanted <= set(record.done) for record in records)
 
 
 def _outcomes(run: Run) -> str:

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 from itertools import cycle
@@ -19,7 +20,7 @@ import builder.judges
 import deepdialogue
 from builder.__main__ import _parser
 from builder.checks import Check
-from builder.config import Site, Study, load_study, resources
+from builder.config import Site, Study, load_site, load_study, resources
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.errors import ConfigError
 from builder.judges import Context, Judge
@@ -144,6 +145,37 @@ def test_every_link_of_the_pages_leads_to_a_file_and_a_heading_that_exist():
     ]
     assert {page.name for page, *_ in links} >= {"README.md", "study.md"}
     assert not broken
+
+
+def test_every_command_of_the_pages_is_one_that_the_command_line_takes():
+    verbs = set()
+    for page in (README, ROOT / "CONTRIBUTING.md", *ROOT.glob("docs/*.md")):
+        for language, code in CODE.findall(page.read_text()):
+            for command in re.findall(r"^[$>].*?\bdeepdialogue ([^#&>\n]*)", code, re.MULTILINE):
+                assert language == "console", f"{page.name}: {command}"
+                words = shlex.split(re.sub(r"\$\(\(.*?\)\)", "1", command))
+                verbs.add(_parser().parse_args(words).verb)  # which exits if it does not take them
+    assert verbs >= {"plan", "build", "export", "endpoints", "synthesize"}
+
+
+def test_every_site_of_the_pages_is_read_and_its_backends_and_engines_made(tmp_path):
+    codes = [
+        code
+        for page in ROOT.glob("docs/*.md")
+        for language, code in CODE.findall(page.read_text())
+        if language == "toml" and not code.startswith("[anna")  # which is a folder of references
+    ]
+    made = set()
+    for code in (*codes, (ROOT / "configs" / "sites" / "tgi.toml").read_text()):
+        path = tmp_path / "site.toml"
+        path.write_text(code)
+        site = load_site(str(path))
+        replicas = [
+            table for one in site.models.values() for table in ([one] if isinstance(one, dict) else one)
+        ]
+        made |= {type(make(Engine, table, "site.toml")).__name__ for table in site.speech.values()}
+        made |= {type(make(Backend, table, "site.toml")).__name__ for table in replicas}
+    assert made >= {"Xtts", "Orpheus", "TGI", "OpenAI", "Hub"}
 
 
 def test_no_table_of_names_is_left_unread():

@@ -39,7 +39,10 @@ def fit(schema):
     """An answer that follows a schema."""
     if "mood" in schema["properties"]:
         return '{"mood":"glad"}'
-    scores = dict.fromkeys(schema["required"], 4)
+    scores = {
+        name: [4] * part["minItems"] if part["type"] == "array" else 4
+        for name, part in schema["properties"].items()
+    }
     return json.dumps(scores | {"reason": "It flows."})
 
 

@@ -150,3 +150,18 @@ def test_what_is_written_now_and_then_is_on_the_disk_at_once_and_what_is_written
             ledger.append(str(now), Note(id=str(now)))
         assert synced == [160.0, 220.0, 221.0]
     assert synced[-1] == 221.5
+
+
+def test_a_line_that_a_thread_writes_while_the_disk_is_waited_for_reaches_the_disk_too(tmp_path, monkeypatch):
+    synced = []
+    with notes(tmp_path / "notes.jsonl") as ledger:
+
+        def slow(fd):
+            synced.append(os.fstat(fd).st_size)
+            if "b" not in ledger:
+                ledger.append("b", Note(id="b"))
+
+        ledger.append("a", Note(id="a"))
+        monkeypatch.setattr("builder.ledger.os.fdatasync", slow)
+        ledger.sync()
+    assert synced[-1] == (tmp_path / "notes.jsonl").stat().st_size

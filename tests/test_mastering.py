@@ -249,5 +249,5 @@ def test_without_the_extra_it_says_what_to_install(monkeypatch):
     import sys
 
     monkeypatch.setitem(sys.modules, "pyloudnorm", None)
-    with pytest.raises(ConfigError, match=r"pip install 'deepdialogue\[speech\]'"):
+    with pytest.raises(ConfigError, match=r"pip install 'deepdialogue\[mastering\]'"):
         master([tone(1.0)], [0], Mastering())

@@ -1,13 +1,18 @@
 """What sharing a run between processes promises."""
 
+import asyncio
+import fcntl
 import re
+import resource
 
 import pytest
 
+from builder.config import Speech
 from builder.core.part import Part
-from builder.errors import RunError
+from builder.errors import RunError, SourceError
 from builder.run import Failure, Run
 from tests.commands import REHEARSAL, deepdialogue, kill, lines, site, started, study, tree, wait_for
+from tests.runs import held, small
 
 
 @pytest.fixture(scope="module")
@@ -97,3 +102,55 @@ def test_a_failure_that_another_part_mended_is_not_owed_any_more(judged):
         assert [failure.id for failure in run.unresolved("synthesize-xtts")] == ["b"]
     with Run(judged / "shared", part=Part.parse("2/2")) as run:
         assert [failure.id for failure in run.unresolved("synthesize-xtts")] == ["b"]
+
+
+def test_parts_of_a_new_cut_that_start_at_once_do_not_take_each_other_for_parts_of_the_old_one(tmp_path):
+    folder, old, new = tmp_path / "run", Part.parse("1/2"), Part.parse("1/3")
+    with held(folder, small(judges=())):
+        pass
+    with Run(folder, part=old):
+        pass
+    with (folder / ".lock.1-of-2").open() as asked:
+        fcntl.flock(asked, fcntl.LOCK_SH)  # as a sibling does that looks whether the old part is at work
+        with Run(folder, part=new):
+            pass
+    with Run(folder, part=old), pytest.raises(RunError, match="works on 1-of-2, which overlaps with 1-of-3"):
+        Run(folder, part=new)
+
+
+def test_a_run_of_more_parts_than_files_may_usually_be_open_is_read_and_worked_on(tmp_path):
+    with held(tmp_path / "run", small(judges=(), speech={"xtts": Speech(voices={"a": "male", "b": "male"})})):
+        pass
+    for index in range(1, 101):
+        with Run(tmp_path / "run", part=Part(index=index, count=100)) as run:
+            run.failures("synthesize-xtts")
+
+    def few():
+        resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+
+    looked = deepdialogue("status", "run", cwd=tmp_path, preexec=few)
+    assert looked.returncode == 0, looked.stderr
+    where = site(tmp_path, REHEARSAL)
+    some = deepdialogue(
+        "synthesize", "--run", "run", "--site", where, "--part", "7/100", cwd=tmp_path, preexec=few
+    )
+    assert some.returncode == 0, some.stderr
+
+
+def test_what_fails_again_is_owed_though_another_part_had_mended_it_before(tmp_path):
+    async def fail(id):
+        raise SourceError(f"no {id}")
+
+    async def mend(id):
+        pass
+
+    def work(run, do):
+        asyncio.run(run.work("measure-xtts", ["a"], do, total=1, at_once=1, done=0))
+
+    with held(tmp_path / "run", small(judges=())):
+        pass
+    for part, do, owed in (("1/2", fail, ["a"]), ("1/2", mend, []), (None, fail, ["a"]), ("1/3", mend, [])):
+        with Run(tmp_path / "run", part=part and Part.parse(part)) as run:
+            work(run, do)
+        with Run(tmp_path / "run", writable=False) as run:
+            assert [failure.id for failure in run.unresolved("measure-xtts")] == owed

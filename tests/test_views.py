@@ -7,6 +7,8 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from builder.config import Speech
+from builder.core.speech import Measured, Recording
 from builder.core.verdict import Abstention, Review, Verdict
 from builder.run import Failure
 from builder.views import show_dialogue, show_plan, show_status
@@ -19,6 +21,18 @@ SHOWN = "[/INST] [red]x[/red] \ufffd]0;owned\ufffd \ufffd2J"
 @pytest.fixture
 def console():
     return Console(file=io.StringIO(), width=400)
+
+
+def recording(id):
+    return Recording(
+        id=id,
+        engine="x",
+        rehearsal=False,
+        first_voice="a",
+        second_voice="b",
+        sampling_rate_hz=24_000,
+        clips=(),
+    )
 
 
 def said(console):
@@ -62,3 +76,20 @@ def test_a_plan_is_shown_though_an_emotion_is_called_like_markup(tmp_path, conso
     with held(tmp_path / "run", small(vocabulary=vocabulary)) as run:
         show_plan(run, console)
     assert "[/x] " in said(console)
+
+
+def test_status_shows_what_is_measured_and_what_could_not_be_and_makes_no_ledger(tmp_path, console):
+    speech = {"xtts": Speech(voices={"a": "male", "b": "male"})}
+    with held(tmp_path / "run", small(judges=(), speech=speech, measures={"prosody": {}})) as run:
+        first, second, *_ = run.dialogues.ids()
+        for id in (first, second):
+            run.recordings["xtts"].append(id, recording(id))
+        show_status(run, console)
+        assert not (run.folder / "measures").exists()
+        run.measured("xtts").append(first, Measured(id=first, clips=(), done=("prosody",)))
+        failures = run.failures("measure-xtts")
+        failures.append(second, Failure(id=second, boundary="source", message="torn clip"))
+        show_status(run, console)
+    rows = [line.split() for line in said(console).splitlines() if "measure xtts" in line]
+    assert [(row[4], row[6]) for row in rows] == [("0", "2"), ("1", "1")]
+    assert "1 x source; last: torn clip" in said(console)

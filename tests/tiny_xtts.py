@@ -12,10 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from builder.core.emotion import Emotion
-from builder.core.speech import Line, Sampling, Voice
+from builder.core.speech import Line, Voice
+from builder.tts._xtts_synthesizer import SAMPLING
 from builder.tts.xtts import Xtts
 
 SENTENCES = "hello there, how are you? i am so happy today, it is great! why? no. the 7 quick foxes jump over my lazy dog."
@@ -34,7 +36,7 @@ TINY = {
 
 VOICE = Voice(name="actor-01", sex="male")
 HAPPY = Emotion(ravdess="happy", valence=0.8, arousal=0.4, successors=("other",))
-GREEDY = Sampling(top_k=1)
+GREEDY = msgspec.structs.replace(SAMPLING, top_k=1)
 
 
 def a_line(text: str, seed: int = 7, **fields: Any) -> Line:

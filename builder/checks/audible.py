@@ -21,7 +21,7 @@ class Audible(Check):
     min_s: Annotated[float, msgspec.Meta(gt=0)] = 0.2
     """The shortest clip, in seconds."""
     min_level_db: Annotated[float, msgspec.Meta(lt=0)] = -50.0
-    """The lowest level, root mean square, in decibels relative to full scale."""
+    """The lowest level, root mean square without offset, in decibels relative to full scale."""
     max_silent_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
     """The greatest share of 20 ms frames below that level; at most 0.39 in the published sample."""
 
@@ -33,7 +33,7 @@ class Audible(Check):
         seconds = len(samples) / waveform.sampling_rate_hz
         if seconds < self.min_s:
             return f"{seconds:.3g} s, shorter than {self.min_s:g} s"
-        level_db = _level_db(samples)
+        level_db = _level_db(samples - samples.mean())
         if level_db < self.min_level_db:
             return f"{level_db:.1f} dBFS, quieter than {self.min_level_db:g} dBFS"
         frame = max(1, round(_FRAME_S * waveform.sampling_rate_hz))

@@ -64,3 +64,13 @@ def fingerprint(dialogue: Dialogue) -> str:
     """
     text = "\n".join(" ".join(words(turn.text)) for turn in dialogue.turns)
     return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+def shingles(dialogue: Dialogue, size: int) -> frozenset[str]:
+    """Every run of `size` words (at least 1), over the turns' ends; all the words where there are no more than that.
+
+    The similarity of two dialogues is the share of their shingles that both have (Broder, "On the resemblance and
+    containment of documents", 1997). Words are folded as they are for a fingerprint.
+    """
+    said = [word for turn in dialogue.turns for word in words(turn.text)]
+    return frozenset(" ".join(said[start : start + size]) for start in range(max(1, len(said) - size + 1)))

@@ -45,8 +45,8 @@ class Assumptions(Record):
     """What a chat template puts around each message: in most, two markers, a role and two line breaks."""
     tokens_a_judged_turn: _Amount = 18.0
     """What the JSON around a turn costs in a judge's prompt beside its words; ours, counted on one turn by hand."""
-    tokens_a_verdict: _Amount = 80.0
-    """What a judge answers: a reason of two lines, and a score for each of five criteria; ours."""
+    tokens_a_verdict: _Amount = 100.0
+    """What a judge answers: a reason of two lines, and a score for each of six criteria, and of every turn; ours."""
     retries: _Amount = 0.0
     """How many calls are repeated for each that is not: replies that break the rules, marks that cannot be read."""
     rejected: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.0

@@ -1,8 +1,8 @@
 """Where there is sound in a waveform, and where there is none.
 
-Sound is every frame within 40 dB of the loudest one, so that it stays the same however loud the clip is. Most pauses of the
-published sample lie 60 dB below its voices, those of its noisiest voice 45 dB.
-Law of the file: what is empty, silent or not finite has no sound; it is never an error.
+Sound is every frame within 40 dB of the loudest one, so that it stays the same however loud the clip is; a constant offset,
+which nobody hears, is none. Most pauses of the published sample lie 60 dB below its voices, those of its noisiest voice 45 dB.
+Law of the file: what is empty, silent, constant or not finite has no sound; it is never an error.
 """
 
 from itertools import pairwise
@@ -15,6 +15,7 @@ from builder.core.speech import Waveform
 FRAME_S = 0.01
 RANGE_DB = 40.0
 """How far below the loudest frame there is still sound."""
+_SILENT = 1e-20  # of an offset, once it is taken away, rounding is left
 
 
 def sounding(waveform: Waveform, frame_s: float = FRAME_S) -> NDArray[np.bool_]:
@@ -31,9 +32,13 @@ def sounding(waveform: Waveform, frame_s: float = FRAME_S) -> NDArray[np.bool_]:
     samples = waveform.samples.astype(np.float64)
     if not np.isfinite(samples).all():
         samples = np.zeros_like(samples)
-    frames = np.pad(samples, (0, -len(samples) % frame)).reshape(-1, frame)
-    energy = np.mean(frames**2, axis=1)
-    within: NDArray[np.bool_] = energy > energy.max(initial=0.0) * 10 ** (-RANGE_DB / 10)
+    if not samples.size:
+        return np.zeros(0, np.bool_)
+    offset = samples.mean()
+    frames = np.pad(samples, (0, -len(samples) % frame), mode="edge").reshape(-1, frame)
+    # Silence lies at the offset; or at zero, where it was spliced in or the voice alone is one-sided.
+    energy = np.minimum(np.mean(frames**2, axis=1), np.mean((frames - offset) ** 2, axis=1))
+    within: NDArray[np.bool_] = energy > max(energy.max() * 10 ** (-RANGE_DB / 10), _SILENT)
     return within
 
 

@@ -37,14 +37,14 @@ class Voice(Record):
 
 
 class Sampling(Record):
-    """How an engine that samples does it. The defaults are XTTS-v2's own; Orpheus's are `Sampling(0.6, 0.9, None, 1.1)`."""
+    """How an engine that samples does it. There are no defaults: what suits one engine ruins another."""
 
-    temperature: Annotated[float, msgspec.Meta(gt=0)] = 0.75
-    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
+    temperature: Annotated[float, msgspec.Meta(gt=0)]
+    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)]
     """The nucleus, in (0, 1]."""
-    top_k: Annotated[int, msgspec.Meta(ge=1)] | None = 50
+    repetition_penalty: Annotated[float, msgspec.Meta(ge=1)]
+    top_k: Annotated[int, msgspec.Meta(ge=1)] | None = None
     """The likeliest tokens to draw from; None draws from all."""
-    repetition_penalty: Annotated[float, msgspec.Meta(ge=1)] = 5.0
 
 
 class Mastering(Record):

@@ -3,6 +3,7 @@
 Law of the file: a decision is computed from the votes and the rule, never stored; an abstention is not a vote.
 """
 
+import math
 from collections import defaultdict
 from typing import Annotated, Literal, NamedTuple
 
@@ -16,8 +17,16 @@ class Verdict(Record):
 
     judge: str
     scores: dict[str, float]
-    """By criterion. A rule judge scores one criterion, its own name, 1 (kept) or 0 (broken)."""
+    """By criterion, in the order in which a model was asked for them. A rule judge scores one criterion, its own name,
+    1 (kept) or 0 (broken)."""
     reason: str = ""
+    rubric: str = ""
+    """What a model was told: the version of its rubric, if it has one, and a digest of rubric and criteria, such as
+    `2 1f3a9c0d`. Empty for a rule, and for verdicts older than this field."""
+    swapped: bool | None = None
+    """Whether a model was shown LLM1 as B and LLM2 as A, and not the other way; None where that was not drawn."""
+    turns: dict[str, tuple[int, ...]] = {}
+    """The score of every turn, for the criteria that are scored turn by turn."""
 
 
 class Abstention(Record):
@@ -48,6 +57,9 @@ class Acceptance(Record):
     threshold."""
     quorum: Annotated[int, msgspec.Meta(ge=0)] = 1
     """With fewer votes on a criterion than this, abstentions leave the dialogue undecided on it."""
+    weights: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
+    """By judge: how much its vote or score counts under `majority` and `mean`, beside 1 for every other, such as its
+    agreement with people. With 0 it has no vote, under any rule."""
 
 
 class Decision(NamedTuple):
@@ -60,10 +72,12 @@ class Decision(NamedTuple):
 
 def decide(review: Review, acceptance: Acceptance) -> Decision:
     """Applies the rule to the votes."""
-    scores: dict[str, list[float]] = defaultdict(list)
+    scores: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for verdict in review.verdicts:
+        weight = acceptance.weights.get(verdict.judge, 1.0)
         for criterion, score in verdict.scores.items():
-            scores[criterion].append(score)
+            if weight or criterion not in acceptance.thresholds:
+                scores[criterion].append((score, weight))
     short = [name for name in acceptance.thresholds if len(scores.get(name, ())) < acceptance.quorum]
     failed = [
         name for name, given in scores.items() if name not in short and not _passes(name, given, acceptance)
@@ -73,11 +87,18 @@ def decide(review: Review, acceptance: Acceptance) -> Decision:
     return Decision("undecided", tuple(short)) if short else Decision("accepted", ())
 
 
-def _passes(criterion: str, scores: list[float], acceptance: Acceptance) -> bool:
+def _passes(criterion: str, given: list[tuple[float, float]], acceptance: Acceptance) -> bool:
+    """Whether the scores, each with the weight of its judge, pass."""
     threshold = acceptance.thresholds.get(criterion)
     if threshold is None:
-        return min(scores) >= 1
+        return min(score for score, _ in given) >= 1
     if acceptance.rule == "mean":
-        return sum(scores) / len(scores) >= threshold
-    votes = sum(score >= threshold for score in scores)
-    return votes == len(scores) if acceptance.rule == "unanimous" else 2 * votes > len(scores)
+        return _mean(given) >= threshold
+    votes = [(float(score >= threshold), weight) for score, weight in given]
+    return all(vote for vote, _ in votes) if acceptance.rule == "unanimous" else _mean(votes) > 0.5
+
+
+def _mean(given: list[tuple[float, float]]) -> float:
+    """The weighted mean, to nine decimals, so that what is a tie on paper is one: 0.1 and 0.2 weigh as much as 0.3."""
+    weights = math.fsum(weight for _, weight in given)
+    return round(math.fsum(score * weight for score, weight in given) / weights, 9)

@@ -7,13 +7,22 @@ Law of the folder: like a conversation, a judge is a generator: it yields prompt
 or abstains. It opens no socket. What a dialogue says is data to it, never an instruction.
 """
 
-from collections.abc import Generator, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from typing import NamedTuple
 
 from builder.core.dialogue import Dialogue
 from builder.core.prompt import Completion, Prompt
 from builder.core.verdict import Abstention, Verdict
 from builder.core.vocabulary import Vocabulary
 from builder.records import Record
+
+
+class Twin(NamedTuple):
+    """An earlier dialogue that says much the same."""
+
+    id: str
+    similarity: float
+    """In (0, 1]: 1 is all the same."""
 
 
 class Context(Record):
@@ -23,8 +32,8 @@ class Context(Record):
     """The judge's own name in the study."""
     seed: int
     vocabulary: Vocabulary
-    twins: Mapping[str, str]
-    """For a dialogue whose text another has too: its id, and the id of the first of them."""
+    twins: Mapping[str, Twin]
+    """By the id of a dialogue that has one, as the judge itself found them."""
 
 
 class Judge(Record):
@@ -33,6 +42,14 @@ class Judge(Record):
     def models(self) -> tuple[str, ...]:
         """The models it asks, by their names in the vocabulary; none for a rule."""
         return ()
+
+    def twins(self, ids: Iterable[str], dialogue: Callable[[str], Dialogue]) -> Mapping[str, Twin]:
+        """What it must know of all the dialogues together before it marks one; nothing for most.
+
+        A dialogue held later may add a twin or put an earlier one in its place, and must never take one away: that is
+        why a dialogue once rejected for its twin need not be judged anew.
+        """
+        return {}
 
     def judge(
         self, dialogue: Dialogue, context: Context

@@ -1,29 +1,53 @@
 """Rubric: a language model scores a dialogue by written criteria.
 
-The model is shown the rubric, the same for every dialogue, and then the dialogue as JSON. Its last JSON
-object binds, for models think aloud first. An answer that cannot be read is asked for again, and then the
-judge abstains: unreadable is not bad.
+The model is told the rubric, and then shown the dialogue as one line of JSON. Its last JSON object binds, for models think
+aloud first. An answer that cannot be read is asked for again, and then the judge abstains: unreadable is not bad.
 
-Law of the file: a dialogue's words reach the model inside JSON strings only, where they can neither close the
-string nor spell a marker of a chat template.
+A judge may prefer whoever is called A, or be harsher with what it scores last. So two things are drawn for each dialogue and
+judge, from the seed, and recorded with the verdict: which speaker is called A, and with which criterion the list begins. The
+list goes round, so that every criterion stands in every place equally often and a prompt cache holds as many heads as there
+are criteria.
+
+Law of the file: a dialogue's words reach the model inside JSON strings only, where they can neither close the string nor
+spell a marker of a chat template nor hide; and nothing that stands in a dialogue is read as an answer.
 """
 
-from collections.abc import Generator
+import hashlib
+import re
+import unicodedata
+from collections.abc import Generator, Mapping, Sequence
+from statistics import fmean
 from typing import Annotated, Any, cast
 
 import msgspec
 
-from builder.core.dialogue import Dialogue
-from builder.core.draw import seed_of
+from builder.core.dialogue import SPEAKERS, Dialogue, Speaker
+from builder.core.draw import Draw, seed_of
 from builder.core.prompt import Completion, Decoding, Message, Prompt, check_template, fill
 from builder.core.verdict import Abstention, Verdict
 from builder.judges import Context, Judge
-from builder.records import encode
+from builder.records import Record, encode
 
 _REASON_CHARACTERS = 300
 _RETRY_TEMPERATURE = 0.5
+_MARKERS = frozenset("<>[]{}|`#")
+_VERSION = re.compile(r"\Aversion (\S+)\n")
+# An enumeration, because some servers enforce that and not a range.
+_SCORE = {"type": "integer", "enum": [1, 2, 3, 4, 5]}
 
 _Score = Annotated[int, msgspec.Meta(ge=1, le=5)]
+
+
+class Criterion(Record):
+    """What is scored, and what the scores mean; 2 and 4 lie between."""
+
+    question: str
+    one: str
+    three: str
+    five: str
+    each_turn: bool = False
+    """Whether every turn has a score of its own. The dialogue's is then their mean: the least of them would be the lower
+    the more turns there are."""
 
 
 class Rubric(Judge):
@@ -32,17 +56,20 @@ class Rubric(Judge):
     model: str
     """Its name in the vocabulary."""
     rubric: str
-    """What it is told. Placeholders: `{criteria}`, `{keys}`."""
-    criteria: Annotated[dict[str, str], msgspec.Meta(min_length=1)]
-    """What is scored: a criterion's name, and how to score it."""
+    """What it is told. Placeholders: `{criteria}`, `{keys}`. A first line such as `version 2` is kept with every verdict and
+    told to no model."""
+    criteria: dict[str, Criterion | str]
+    """What is scored: a criterion's name, and a scale with anchors, or how to score it in words of your own."""
     attempts: Annotated[int, msgspec.Meta(ge=1)] = 2
     """How often it is asked, each time with a new seed, before it abstains. A greedy model would only repeat
     itself, so all attempts but the first are sampled, at a temperature of at least 0.5."""
-    decoding: Decoding = Decoding(temperature=0.0, max_tokens=300)
+    decoding: Decoding = Decoding(temperature=0.0, max_tokens=500)
     show_emotions: bool = True
     """Whether it sees the emotion each turn was meant to express."""
 
     def __post_init__(self) -> None:
+        if not self.criteria:
+            raise ValueError("criteria are {}: there must be one to score")
         if "reason" in self.criteria:
             raise ValueError("criterion 'reason' has the name of the answer's own key: give it another")
         try:
@@ -58,75 +85,121 @@ class Rubric(Judge):
         self, dialogue: Dialogue, context: Context
     ) -> Generator[Prompt, Completion, Verdict | Abstention]:
         """Asks until an answer can be read, `attempts` times at most."""
-        messages, decoding, faults = self._messages(dialogue, context), self.decoding, []
+        draw = Draw(context.seed, "arrangement", context.name, dialogue.id)
+        swapped, first, names = bool(draw.index(2)), draw.index(len(self.criteria)), [*self.criteria]
+        order = (*names[first:], *names[:first])
+        data = self._data(dialogue, dict(zip(SPEAKERS, "BA" if swapped else "AB", strict=True)))
+        messages, decoding, faults = self._messages(data, context, order), self.decoding, []
         for attempt in range(self.attempts):
             completion = yield Prompt(
                 model=self.model,
                 messages=messages,
                 decoding=decoding,
                 seed=seed_of(context.seed, "judge", context.name, dialogue.id, str(attempt)),
-                schema=self._schema(),
+                schema=self._schema(order, len(dialogue.turns)),
                 thread=dialogue.id,
             )
             try:
-                answer = _last_object(completion)
+                answer = _last_object(completion, dialogue)
                 reason = _one_line(_read(answer, "reason", str, "a text"))
-                scores = {
-                    name: float(_read(answer, name, _Score, "a whole number from 1 to 5"))
-                    for name in self.criteria
-                }
+                given = {name: self._scores(answer, name, len(dialogue.turns)) for name in order}
             except ValueError as error:
                 faults.append(str(error))
             else:
-                return Verdict(judge=context.name, scores=scores, reason=reason)
+                return Verdict(
+                    judge=context.name,
+                    scores={name: fmean(scores) for name, scores in given.items()},
+                    reason=reason,
+                    rubric=self._edition(),
+                    swapped=swapped,
+                    turns={name: scores for name, scores in given.items() if self._each_turn(name)},
+                )
             warmer = max(decoding.temperature, _RETRY_TEMPERATURE)
             decoding = msgspec.structs.replace(decoding, temperature=warmer)
         return Abstention(judge=context.name, reason=_one_line("; ".join(faults)))
 
-    def _messages(self, dialogue: Dialogue, context: Context) -> tuple[Message, ...]:
+    def _each_turn(self, name: str) -> bool:
+        criterion = self.criteria[name]
+        return isinstance(criterion, Criterion) and criterion.each_turn
+
+    def _scores(self, answer: dict[str, Any], name: str, num_turns: int) -> tuple[int, ...]:
+        """One score a turn, or the one of the whole dialogue."""
+        if not self._each_turn(name):
+            return (_read(answer, name, _Score, "a whole number from 1 to 5"),)
+        kind = Annotated[tuple[_Score, ...], msgspec.Meta(min_length=num_turns, max_length=num_turns)]
+        scores: tuple[int, ...] = _read(
+            answer, name, kind, f"a list of {num_turns} whole numbers from 1 to 5"
+        )
+        return scores
+
+    def _edition(self) -> str:
+        """Which text judged: its version, where it says one, and a digest of all that is the same for every dialogue."""
+        told = encode((self.rubric, self.criteria))
+        version = _VERSION.match(self.rubric)
+        return " ".join(
+            [*(version.groups() if version else ()), hashlib.blake2b(told, digest_size=4).hexdigest()]
+        )
+
+    def _messages(self, data: str, context: Context, order: Sequence[str]) -> tuple[Message, ...]:
         values = {
-            "criteria": "\n".join(f"- {name}: {scale.strip()}" for name, scale in self.criteria.items()),
-            "keys": ", ".join(f'"{name}"' for name in ("reason", *self.criteria)),
+            "criteria": "\n".join(_scale(name, self.criteria[name]) for name in order),
+            "keys": ", ".join(f'"{name}"' for name in ("reason", *order)),
         }
-        rubric, data = fill(self.rubric, values).strip(), self._data(dialogue)
+        rubric = fill(_VERSION.sub("", self.rubric), values).strip()
         if context.vocabulary.models[self.model].system_role:
             return Message(role="system", content=rubric), Message(role="user", content=data)
         return (Message(role="user", content=f"{rubric}\n\n{data}"),)
 
-    def _data(self, dialogue: Dialogue) -> str:
+    def _data(self, dialogue: Dialogue, called: Mapping[Speaker, str]) -> str:
         turns = [
-            {"turn": number, "speaker": turn.speaker, "text": _quoted(turn.text)}
+            {"turn": number, "speaker": called[turn.speaker], "text": _quoted(turn.text)}
             | ({"emotion": _quoted(turn.emotion)} if self.show_emotions else {})
             for number, turn in enumerate(dialogue.turns, 1)
         ]
-        return encode({"domain": dialogue.domain, "turns": turns}).decode()
+        return encode({"domain": _quoted(dialogue.domain), "turns": turns}).decode()
 
-    def _schema(self) -> dict[str, Any]:
-        # An enumeration, because some servers enforce that and not a range.
-        score = {"type": "integer", "enum": [1, 2, 3, 4, 5]}
+    def _schema(self, order: Sequence[str], num_turns: int) -> dict[str, Any]:
+        each = {"type": "array", "items": _SCORE, "minItems": num_turns, "maxItems": num_turns}
         return {
             "type": "object",
             "properties": {
                 "reason": {"type": "string", "maxLength": _REASON_CHARACTERS},
-                **dict.fromkeys(self.criteria, score),
+                **{name: each if self._each_turn(name) else _SCORE for name in order},
             },
-            "required": ["reason", *self.criteria],
+            "required": ["reason", *order],
             "additionalProperties": False,
         }
 
 
+def _scale(name: str, criterion: Criterion | str) -> str:
+    if isinstance(criterion, str):
+        return f"- {name}: {criterion.strip()}"
+    each = " (a list with one score for every turn, in order)" if criterion.each_turn else ""
+    anchors = f"  1: {criterion.one}\n  3: {criterion.three}\n  5: {criterion.five}"
+    return f"- {name}{each}: {criterion.question}\n{anchors}"
+
+
 def _quoted(text: str) -> msgspec.Raw:
-    """A JSON string in which no chat marker (`<|im_end|>`, `[INST]`) is left for a server to act on."""
-    return msgspec.Raw(encode(text).replace(b"<", b"\\u003c").replace(b"[", b"\\u005b"))
+    r"""A JSON string in which no chat marker (`<|im_end|>`, `[INST]`) is left for a server to act on, and nothing is invisible.
+
+    What a marker is made of, or what a tokeniser would fold into that, and what does not print are written as `\u003c`.
+    """
+    return msgspec.Raw("".join(map(_spelt, encode(text).decode())).encode())
 
 
-def _last_object(completion: Completion) -> dict[str, Any]:
+def _spelt(character: str) -> str:
+    if character.isprintable() and _MARKERS.isdisjoint(unicodedata.normalize("NFKD", character)):
+        return character
+    return re.sub("....", r"\\u\g<0>", character.encode("utf-16-be").hex())
+
+
+def _last_object(completion: Completion, dialogue: Dialogue) -> dict[str, Any]:
     """The JSON object that the answer ends in, at most followed by prose.
 
     The outermost that ends at the last brace, so that what a damaged or unfinished one quotes is no answer.
 
     Raises:
-        ValueError: there is none, or the answer was cut off after it.
+        ValueError: there is none, or the answer was cut off after it, or a turn says it.
     """
     text, brace, tail = completion.text.rpartition("}")
     text += brace
@@ -139,9 +212,16 @@ def _last_object(completion: Completion) -> dict[str, Any]:
             answer = msgspec.json.decode(text[start:])
         except (msgspec.DecodeError, RecursionError):
             start = text.find("{", start + 1)
-        else:
-            return cast("dict[str, Any]", answer)
+            continue
+        for number, turn in enumerate(dialogue.turns, 1):
+            if _squeezed(text[start:]) in _squeezed(turn.text):
+                raise ValueError(f"the last JSON object is quoted from turn {number}")
+        return cast("dict[str, Any]", answer)
     raise ValueError("the answer is cut off" if cut_off else "the answer has no JSON object")
+
+
+def _squeezed(text: str) -> str:
+    return "".join(text.split())
 
 
 def _read(answer: dict[str, Any], key: str, kind: Any, wanted: str) -> Any:

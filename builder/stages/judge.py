@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
-from builder.core.dialogue import Dialogue, fingerprint
+from builder.core.dialogue import Dialogue
 from builder.core.verdict import Abstention, Review, Verdict, decide
 from builder.judges import Context, Judge
 from builder.llm import Endpoint
@@ -25,25 +25,30 @@ async def judge(run: Run) -> Tally:
         EndpointError: a judge's model cannot be reached.
     """
     judges = run.judges()
-    owed = [id for id in run.dialogues.ids() if id not in run.reviews] if judges else []
+    ids = run.dialogues.ids()
+    owed = [id for id in ids if id not in run.reviews] if judges else []
     if not owed:
         return Tally(skipped=len(run.reviews))
     rules = {name: one for name, one in judges.items() if not one.models()}
     panel = {name: one for name, one in judges.items() if one.models()}
-    twins = _twins(run.dialogues)
     contexts = {
-        name: Context(name=name, seed=run.study.seed, vocabulary=run.study.vocabulary, twins=twins)
-        for name in judges
+        # In a thread, so that generating goes on meanwhile.
+        name: Context(
+            name=name,
+            seed=run.study.seed,
+            vocabulary=run.study.vocabulary,
+            twins=await asyncio.to_thread(one.twins, ids, run.dialogues.__getitem__),
+        )
+        for name, one in judges.items()
     }
 
     async def rule(dialogue: Dialogue) -> list[Verdict | Abstention]:
         return [await _vote(one, dialogue, contexts[name], {}) for name, one in rules.items()]
 
     # First, so that an interruption cannot leave a dialogue and its newer twin both accepted.
-    owed = [
-        id for id in twins if id in run.reviews and _differs(run.reviews[id], await rule(run.dialogues[id]))
-    ] + owed
-    before = len(run.dialogues) - len(owed)
+    twins = sorted({id for context in contexts.values() for id in context.twins if id in run.reviews})
+    owed = [id for id in twins if _differs(run.reviews[id], await rule(run.dialogues[id]))] + owed
+    before = len(ids) - len(owed)
     models = {model for one in panel.values() for model in one.models()}
     if models:
         run.pin_rehearsal("judges", any(run.rehearses(model) for model in models))
@@ -87,16 +92,3 @@ def _review(id: str, votes: Iterable[Verdict | Abstention]) -> Review:
 
 def _differs(review: Review, votes: list[Verdict | Abstention]) -> bool:
     return any(vote not in review.verdicts for vote in votes)
-
-
-def _twins(dialogues: Iterable[Dialogue]) -> dict[str, str]:
-    """For a dialogue whose text another has too: the id of the first of them, by id, so that no order of work matters."""
-    first: dict[str, str] = {}
-    others: list[tuple[str, str]] = []
-    for dialogue in dialogues:
-        print_, id = fingerprint(dialogue), dialogue.id
-        kept = first.setdefault(print_, id)
-        if id != kept:
-            first[print_] = min(id, kept)
-            others.append((max(id, kept), print_))
-    return {id: first[print_] for id, print_ in others}

@@ -158,14 +158,15 @@ async def _write_dataset(run: Run, accepted: list[str], folder: Path) -> None:
 
 
 def _source(run: Run) -> str:
-    """A digest of everything the dataset is made of."""
+    """A digest of everything the dataset is made of, and of what makes it."""
     digest = hashlib.sha256()
     files = [
         run.folder / name for name in ("run.json", "scenarios.jsonl", "dialogues.jsonl", "reviews.jsonl")
     ]
     for kind in ("recordings", "measures", "failures"):
         files += sorted((run.folder / kind).glob("*.jsonl"))
-    files += [*sorted(resources("card").iterdir()), Path(__file__), Path(deepdialogue.__file__)]
+    code = sorted(Path(__file__).parents[1].rglob("*.py"))
+    files += [*sorted(resources("card").iterdir()), *code, Path(deepdialogue.__file__)]
     for file in files:
         digest.update(f"{file.name} {file_sha256(file) if file.exists() else ''}\n".encode())
     return digest.hexdigest()

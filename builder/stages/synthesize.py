@@ -8,6 +8,8 @@ import asyncio
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+import numpy as np
+
 from builder.checks import Check
 from builder.config import Speech
 from builder.core.dialogue import Dialogue
@@ -92,6 +94,12 @@ async def _takes(
                     f"turn {position + 1} failed its checks {attempts} times, at last by {name}: {fault}"
                 )
             lines[position] = _line(run, config, dialogue, position, voices, attempts)
+    for position, clip in clips.items():
+        if not (clip.samples.size and np.isfinite(clip.samples).all()):
+            raise SynthesisError(
+                f"turn {position + 1}: {synthesizer.name} gave no sound for it, or none that can be kept: "
+                f"check speech.{config} with `audible`, and it is spoken again with another seed"
+            )
     mastered = await asyncio.to_thread(_mastered, speech, [clips[position] for position in range(len(lines))])
     silences = pauses(tuple(turn.text for turn in dialogue.turns), speech.sampling_rate_hz)
     return [
@@ -129,6 +137,7 @@ async def _speak(synthesizer: Synthesizer, lines: Sequence[Line], sampling_rate_
     finally:
         for task in speaking:  # where one cannot be spoken, the others need not be
             task.cancel()
+        await asyncio.wait(speaking)  # they let go of the engine before it closes
     for clip in clips:
         if clip.sampling_rate_hz != sampling_rate_hz:
             raise SynthesisError(

@@ -23,10 +23,10 @@ class Synthesizer(Protocol):
     name: str
     """What speaks, with its version."""
     limit: int
-    """Lines it takes at once."""
+    """Lines that keep it busy. More may come at once; what is too much for it waits inside."""
 
     async def speak(self, line: Line) -> Waveform:
-        """Speaks one line. Safe to call `limit` times at once.
+        """Speaks one line. Safe to call any number of times at once.
 
         Raises:
             SynthesisError: this line cannot be spoken.

@@ -27,6 +27,8 @@ class Batches(Generic[Q, A]):
     def __init__(self, name: str, work: Callable[[Sequence[Q]], Sequence[A]], most: int) -> None:
         self._name, self._work, self._most = name, work, most
         self._waiting: asyncio.Queue[tuple[Q, asyncio.Future[A]]] = asyncio.Queue()
+        self._owed: set[asyncio.Future[A]] = set()
+        self._closed = f"{name}: closed before it answered: run the same command again"
 
     async def __aenter__(self) -> Self:
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=self._name)
@@ -38,16 +40,25 @@ class Batches(Generic[Q, A]):
         with suppress(asyncio.CancelledError):
             await self._worker
         await asyncio.to_thread(self._thread.shutdown)
+        for answer in self._owed:
+            if not answer.done():
+                answer.set_exception(SynthesisError(self._closed))
 
     async def ask(self, request: Q) -> A:
         """Waits for the answer to one request.
 
         Raises:
-            SynthesisError: its batch failed.
+            SynthesisError: its batch failed, or it was closed.
         """
+        if self._worker.done():
+            raise SynthesisError(self._closed)
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
+        self._owed.add(answer)
         self._waiting.put_nowait((request, answer))
-        return await answer
+        try:
+            return await answer
+        finally:
+            self._owed.remove(answer)
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

@@ -174,9 +174,12 @@ def _load(source: str, checkpoint: str, device: str | None) -> _Loaded:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
         network = transformers.AutoModelForCausalLM.from_pretrained(source, dtype="auto")
         network = network.to(device).eval()
-    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise ConfigError(f"transformers cannot load {source!r} on {device!r}: {said}") from None
+    except Exception as error:  # noqa: BLE001 - an error of safetensors, or of a GPU that is absent, is of no narrower kind
+        said = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]
+        raise ConfigError(
+            f"transformers cannot load {source!r} on {device!r}: {said}: name a folder that holds the whole checkpoint, "
+            "or its repository, and a device that is here"
+        ) from None
     # The line's sampling is the whole of it: a setting of the model's own would go unsaid.
     network.generation_config = transformers.GenerationConfig()
     name = checkpoint if Path(source).is_dir() else source

@@ -22,6 +22,8 @@ from builder.tts._orpheus_tokens import END, Generation
 
 END_TEXT = f"<custom_token_{END - 128256}>"
 
+_Id = Annotated[int, msgspec.Meta(ge=0, lt=2**31)]
+
 
 class _Info(msgspec.Struct):
     model_id: str
@@ -30,7 +32,7 @@ class _Info(msgspec.Struct):
 
 
 class _Token(msgspec.Struct):
-    id: int
+    id: _Id
 
 
 class _Details(msgspec.Struct):
@@ -52,7 +54,7 @@ class _Models(msgspec.Struct):
 
 class _Choice(msgspec.Struct):
     finish_reason: Literal["stop", "length"]
-    token_ids: list[int] | None = None
+    token_ids: list[_Id] | None = None
 
 
 class _Completed(msgspec.Struct):

@@ -146,11 +146,10 @@ class References:
             )
         acted = self._acted[voice.name].get(ravdess)
         if acted is None:
-            raise ConfigError(
-                f"{self._folder}: no clips of voice {voice.name!r} as {ravdess!r}: bring "
-                f"03-01-{RAVDESS.index(ravdess) + 1:02}-*-{voice.name[-2:]}.wav of RAVDESS, "
-                f"or name some under [{voice.name}.{ravdess}] in {_MANIFEST}"
-            )
+            repair = f"bring 03-01-{RAVDESS.index(ravdess) + 1:02}-*-{voice.name[-2:]}.wav of RAVDESS"
+            if (self._folder / _MANIFEST).is_file():  # it holds, whatever lies beside it
+                repair = f"name some under [{voice.name}.{ravdess}] in {_MANIFEST}"
+            raise ConfigError(f"{self._folder}: no clips of voice {voice.name!r} as {ravdess!r}: {repair}")
         return acted
 
 

@@ -7,6 +7,7 @@ this thread touches the model while it runs.
 import gc
 import threading
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from builder.progress import say
 from builder.tts._xtts_batch import Batch, Piece
 from builder.tts._xtts_conditioning import Conditioning
 from builder.tts._xtts_gpt import Gpt
-from builder.tts._xtts_vocoder import Vocoder
+from builder.tts._xtts_vocoder import Tokens, Vocoder
 
 _CLOSED = "the engine is closed"
 
@@ -95,8 +96,7 @@ class Decoder:
         ended = self._batch.take()
         self._batch.admit(self._next(self._batch.room()))
         self._batch.run()
-        for piece, latents in ended:
-            self._speak(piece, latents)
+        self._speak(ended)
 
     def _next(self, room: int) -> list[tuple[Piece, Conditioning]]:
         """As many waiting pieces as there is room for, with the voice each is to be spoken in."""
@@ -116,14 +116,22 @@ class Decoder:
             self._held.remove(piece)
         return pieces
 
-    def _speak(self, piece: Piece, latents: Any) -> None:
-        if latents is None:
-            _fail(piece, "XTTS's numbers ran out of range: speak the line with another seed, or in float32")
-        elif not piece.spoken.cancelled():
-            samples = self._vocoder(latents, piece.conditioning().speaker)
+    def _speak(self, ended: Sequence[tuple[Piece, Any]]) -> None:
+        wanted: list[tuple[Piece, Tokens]] = []
+        for piece, latents in ended:
+            if latents is not None and not piece.spoken.cancelled():
+                wanted.append((piece, Tokens(latents, piece.conditioning().speaker)))
+                continue
+            if latents is None:
+                _fail(
+                    piece, "XTTS's numbers ran out of range: speak the line with another seed, or in float32"
+                )
+            self._held.remove(piece)
+        sounds = self._vocoder([tokens for _, tokens in wanted])
+        for (piece, _), samples in zip(wanted, sounds, strict=True):
             if piece.spoken.set_running_or_notify_cancel():
                 piece.spoken.set_result(samples)
-        self._held.remove(piece)
+            self._held.remove(piece)
 
     def _shrink(self) -> None:
         """After memory ran out: what was in hand is begun again, from the same seeds, in half the rows."""

@@ -72,6 +72,17 @@ class Model:
         return tokens
 
 
+def check(folder: Path) -> None:
+    """Makes sure that the model's files are there.
+
+    Raises:
+        ConfigError: one is missing.
+    """
+    for name in _FILES:
+        if not (folder / name).is_file():
+            raise ConfigError(f"{folder}: has no {name}, which is part of XTTS-v2: {_SOURCE}")
+
+
 def load(folder: Path, language: str) -> Model:
     """Reads a folder with XTTS-v2's `config.json`, `model.pth` and `vocab.json`.
 
@@ -82,9 +93,7 @@ def load(folder: Path, language: str) -> Model:
     Raises:
         ConfigError: the extra is missing, a file is missing or damaged, or the model does not speak the language.
     """
-    for name in _FILES:
-        if not (folder / name).is_file():
-            raise ConfigError(f"{folder}: has no {name}, which is part of XTTS-v2: {_SOURCE}")
+    check(folder)
     library = extra("TTS.tts.models.xtts", "xtts")
     config = library.XttsConfig()
     with _reading(folder / "config.json"):

@@ -173,7 +173,14 @@ class _Orpheus:
             raise SynthesisError(
                 f"Orpheus finds nothing to say in {line.text!r}: a turn needs a letter or a digit"
             )
-        sounds = await asyncio.gather(*(self._speak(line, place, part) for place, part in enumerate(parts)))
+        speaking = [asyncio.create_task(self._speak(line, place, part)) for place, part in enumerate(parts)]
+        try:
+            sounds = await asyncio.gather(*speaking)
+        finally:
+            # Of a line that failed nothing more is asked, and nothing goes on once the engine is closed.
+            for piece in speaking:
+                piece.cancel()
+            await asyncio.gather(*speaking, return_exceptions=True)
         return Waveform(np.concatenate(sounds), SAMPLING_RATE_HZ)
 
     async def _speak(self, line: Line, place: int, part: str) -> NDArray[np.float32]:

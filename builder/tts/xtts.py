@@ -9,20 +9,26 @@ On a GPU, and in half precision, the company can move a sum by its last bit, and
 
 import asyncio
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import msgspec
 
+from builder.core.emotion import Emotion
+from builder.core.speech import Voice
 from builder.errors import ConfigError
 from builder.extras import extra
 from builder.tts import Engine, Synthesizer
 from builder.tts._references import References
+from builder.tts._xtts_model import check
 
 if TYPE_CHECKING:
     from builder.tts._xtts_synthesizer import XttsSynthesizer
+
+_VOICED_TOGETHER = 16
+"""Clips that the vocoder speaks at once on a GPU, which the layers of one short clip would leave idle."""
 
 
 class Xtts(Engine):
@@ -43,6 +49,15 @@ class Xtts(Engine):
     """As the model calls it."""
     cache: str | None = None
     """The folder that keeps what is computed of each reference; by default one in the user's own cache."""
+
+    def prepare(self, voices: Sequence[Voice], emotions: Sequence[Emotion]) -> None:
+        """Looks whether there are the model's files, and a reference clip of every voice in the class of every emotion.
+
+        Raises:
+            ConfigError: says what is missing.
+        """
+        check(Path(self.path))
+        References(Path(self.references)).check(voices, emotions)
 
     @asynccontextmanager
     async def open(self) -> AsyncIterator[Synthesizer]:
@@ -81,7 +96,8 @@ class Xtts(Engine):
             dtype = self.dtype if self.dtype != "auto" else "float16" if device.type == "cuda" else "float32"
             gpt = Gpt(model.xtts.gpt, device, getattr(torch, dtype))
             model.xtts.to(device)
-            vocoder = Vocoder(model.xtts.hifigan_decoder, device)
+            together = _VOICED_TOGETHER if device.type == "cuda" else 1
+            vocoder = Vocoder(model.xtts.hifigan_decoder, device, together)
         except (RuntimeError, AssertionError) as error:  # AssertionError: PyTorch is built without it
             raise ConfigError(f"device {name!r} cannot take XTTS: {str(error).splitlines()[0]}") from None
         rows = self.batch or (64 if device.type == "cuda" else 8)

@@ -48,8 +48,13 @@ def test_digital_silence_is_too_quiet(fault):
 
 
 def test_a_whisper_too_quiet_to_hear_is_named_with_its_level(fault):
-    assert fault(np.full(RATE_HZ, 1e-3, np.float32)) == "-60.0 dBFS, quieter than -50 dBFS"
-    assert fault(np.full(RATE_HZ, 1e-3, np.float32), min_level_db=-70.0) is None
+    whisper = np.tile(np.array([1e-3, -1e-3], np.float32), RATE_HZ // 2)
+    assert fault(whisper) == "-60.0 dBFS, quieter than -50 dBFS"
+    assert fault(whisper, min_level_db=-70.0) is None
+
+
+def test_an_offset_is_not_heard(fault):
+    assert fault(np.full(RATE_HZ, 0.3, np.float32)) == "-200.0 dBFS, quieter than -50 dBFS"
 
 
 def test_a_voice_that_stops_early_leaves_too_much_silence(fault):

@@ -1,6 +1,6 @@
 import pytest
 
-from builder.core.dialogue import Dialogue, Turn, fingerprint, words
+from builder.core.dialogue import Dialogue, Turn, fingerprint, shingles, words
 from builder.errors import ConfigError
 from builder.records import convert
 
@@ -80,3 +80,19 @@ def test_dialogues_that_say_the_same_words_share_a_fingerprint():
 )
 def test_other_words_or_other_turns_have_another_fingerprint(texts):
     assert fingerprint(saying(*texts)) != fingerprint(saying("We won!", "No way!", "It's true."))
+
+
+def test_shingles_are_runs_of_folded_words_over_the_ends_of_turns():
+    assert shingles(saying("We WON!", "No way\u2026", "We won."), 3) == {
+        "we won no",
+        "won no way",
+        "no way we",
+        "way we won",
+    }
+    assert shingles(saying("We won!", "No way\u2026", "We won."), 1) == {"we", "won", "no", "way"}
+
+
+def test_a_dialogue_of_no_more_words_than_a_shingle_is_one_shingle():
+    assert shingles(saying("We won!", "No.", "\u2026"), 3) == {"we won no"}
+    assert shingles(saying("We won!", "No.", "\u2026"), 5) == {"we won no"}
+    assert shingles(saying("!", "?", "\u2026"), 5) == {""}

@@ -35,6 +35,19 @@ def test_where_sound_is_does_not_depend_on_how_loud_it_is(gain):
     assert stretches(louder) == stretches(speech) == [(800, 4800), (6800, 8000)]
 
 
+def test_where_sound_is_does_not_depend_on_an_offset():
+    speech = clip((0.1, 0), (0.5, 0.3), (0.25, 0), (0.15, 0.2), (0.055, 0))
+    moved = Waveform(speech.samples + np.float32(0.05), RATE_HZ)
+    assert stretches(moved) == stretches(speech) == [(800, 4800), (6800, 8000)]
+
+
+def test_a_one_sided_voice_does_not_hide_the_silence_between_its_words():
+    speech = clip((0.1, 0), (0.5, 0.3), (0.25, 0), (0.15, 0.2))
+    one_sided = Waveform(np.maximum(speech.samples, 0), RATE_HZ)
+    assert one_sided.samples.mean() > 0.05
+    assert stretches(one_sided) == [(800, 4800), (6800, 8000)]
+
+
 def test_what_lies_more_than_40_db_below_the_loudest_is_no_sound():
     assert stretches(clip((0.5, 0.5), (0.5, 0.0051))) == [(0, 8000)]
     assert stretches(clip((0.5, 0.5), (0.5, 0.0049))) == [(0, 4000)]
@@ -50,10 +63,10 @@ def test_a_stretch_may_end_with_its_frame_past_the_end_of_the_waveform():
 
 @pytest.mark.parametrize(
     "samples",
-    [[], [0.0] * 500, [0.1, np.nan] * 200, [0.1, -np.inf] * 200],
-    ids=["empty", "silent", "nan", "inf"],
+    [[], [0.0] * 500, [0.3] * 500, [0.1, np.nan] * 200, [0.1, -np.inf] * 200],
+    ids=["empty", "silent", "constant", "nan", "inf"],
 )
-def test_what_is_empty_silent_or_not_finite_has_no_sound(samples):
+def test_what_is_empty_silent_constant_or_not_finite_has_no_sound(samples):
     waveform = Waveform(np.array(samples, np.float32), RATE_HZ)
     assert stretches(waveform) == silences([]) == []
     assert not sounding(waveform).any()

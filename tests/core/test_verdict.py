@@ -1,10 +1,11 @@
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict, decide
 from builder.errors import ConfigError
-from builder.records import convert
+from builder.records import convert, encode
 
 
 def review(*given_scores, abstentions=0):
@@ -108,3 +109,98 @@ def test_what_is_unanimous_is_also_a_majority_and_a_mean(scores):
 def test_a_rule_that_does_not_exist_is_refused():
     with pytest.raises(ConfigError, match="key 'rule' is 'plurality'"):
         convert({"rule": "plurality"}, Acceptance, "study.toml")
+
+
+def weighed(rule, scores, weights, threshold=3.0, quorum=1):
+    """The outcome for judges 0, 1, 2 ... with these weights."""
+    acceptance = Acceptance(
+        thresholds={"coherence": threshold},
+        rule=rule,
+        quorum=quorum,
+        weights={f"judge {n}": weight for n, weight in enumerate(weights)},
+    )
+    return decide(coherence(*scores), acceptance).outcome
+
+
+@pytest.mark.parametrize(
+    ("rule", "scores", "weights", "outcome"),
+    [
+        ("majority", (5, 1, 1), (), "rejected"),
+        ("majority", (5, 1, 1), (3,), "accepted"),
+        ("majority", (5, 1, 1), (2,), "rejected"),
+        ("majority", (5, 5, 1), (1, 1, 2.5), "rejected"),
+        ("majority", (5, 5, 1), (0.1, 0.2, 0.3), "rejected"),
+        ("majority", (1, 1, 5), (0.1, 0.2, 0.3), "rejected"),
+        ("majority", (5, 5, 1), (0.1, 0.2, 0.2999), "accepted"),
+        ("majority", (5, 5, 1), (1e-9, 1e-9, 1e-9), "accepted"),
+        ("mean", (5, 1, 1), (), "rejected"),
+        ("mean", (5, 1, 1), (2,), "accepted"),
+        ("mean", (5, 1), (0.1, 0.1), "accepted"),
+        ("mean", (5, 1), (0.1, 0.11), "rejected"),
+        ("unanimous", (5, 1), (100, 0.01), "rejected"),
+    ],
+)
+def test_a_vote_or_a_score_counts_as_much_as_its_judge(rule, scores, weights, outcome):
+    assert weighed(rule, scores, weights) == outcome
+
+
+@pytest.mark.parametrize("rule", ["majority", "unanimous", "mean"])
+def test_a_judge_of_weight_0_has_no_vote_under_any_rule_nor_a_place_in_the_quorum(rule):
+    assert weighed(rule, (5, 1, 1), (1, 0, 0)) == "accepted"
+    assert weighed(rule, (1, 5, 5), (1, 0, 0)) == "rejected"
+    assert weighed(rule, (5, 5, 5), (1, 0, 0), quorum=2) == "undecided"
+    assert weighed(rule, (5, 5), (0, 0)) == "undecided"
+    assert weighed(rule, (1, 1), (0, 0), quorum=0) == "accepted"
+
+
+def test_a_broken_rule_rejects_whatever_its_weight():
+    broken = Review(id="a/travel_1_3", verdicts=(Verdict(judge="length", scores={"length": 0.0}),))
+    assert decide(broken, Acceptance(weights={"length": 0.0})) == ("rejected", ("length",))
+
+
+def test_a_negative_weight_is_refused():
+    with pytest.raises(ConfigError, match="weights"):
+        convert({"weights": {"rubric": -1}}, Acceptance, "study.toml")
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(min_value=1, max_value=5), st.integers(min_value=1, max_value=4)),
+        min_size=1,
+        max_size=5,
+    ),
+    st.sampled_from([0.1, 1, 7]),
+    st.sampled_from(["majority", "unanimous", "mean"]),
+)
+def test_a_weight_of_n_is_as_good_as_n_judges_whatever_the_unit(given_scores, unit, rule):
+    scores, weights = zip(*given_scores, strict=True)
+    many = [score for score, weight in given_scores for _ in range(weight)]
+    assert weighed(rule, scores, [weight * unit for weight in weights]) == weighed(rule, many, ())
+
+
+def test_another_rule_needs_only_the_recorded_votes():
+    recorded = encode(review({"coherence": 4.0}, {"coherence": 1.0}))
+    read = msgspec.json.decode(recorded, type=Review)
+    outcomes = [
+        decide(read, Acceptance(thresholds={"coherence": 3}, rule=rule, weights=weights)).outcome
+        for rule, weights in (("majority", {}), ("majority", {"judge 0": 2.0}), ("mean", {"judge 0": 2.0}))
+    ]
+    assert outcomes == ["rejected", "accepted", "accepted"]
+
+
+def test_a_review_recorded_before_there_were_rubrics_swaps_and_scores_of_turns_is_read_as_it_was():
+    line = (
+        b'{"id":"llama3-8B/travel_1_3","verdicts":[{"judge":"rubric-llama","scores":{"coherence":4.0},'
+        b'"reason":"fine"}],"abstentions":[]}'
+    )
+    (verdict,) = msgspec.json.decode(line, type=Review).verdicts
+    assert verdict == Verdict(judge="rubric-llama", scores={"coherence": 4.0}, reason="fine")
+    assert (verdict.rubric, verdict.swapped, verdict.turns) == ("", None, {})
+
+
+def test_a_verdict_is_read_back_with_its_scores_in_the_order_they_were_asked_in():
+    scores = {"safety": 5.0, "coherence": 4.0, "emotion": 3.5}
+    verdict = Verdict(judge="j", scores=scores, rubric="2 0a", swapped=True, turns={"emotion": (3, 4)})
+    read = msgspec.json.decode(encode(verdict), type=Verdict)
+    assert read == verdict
+    assert list(read.scores) == ["safety", "coherence", "emotion"]

@@ -13,7 +13,7 @@ from hypothesis import settings
 
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.vocabulary import Vocabulary
-from builder.judges import Context, Judge
+from builder.judges import Context, Judge, Twin
 from builder.plugins import make
 from builder.records import convert
 
@@ -57,7 +57,7 @@ def fault(context: Context) -> Callable[..., str | None]:
     """What a rule of that name and those settings finds in a dialogue; its verdict must agree."""
 
     def fault(
-        rule: str, dialogue: Dialogue, *, twins: dict[str, str] | None = None, **table: object
+        rule: str, dialogue: Dialogue, *, twins: dict[str, Twin] | None = None, **table: object
     ) -> str | None:
         judge = make(Judge, table, "a study", default=rule)
         known = Context(name=rule, seed=0, vocabulary=context.vocabulary, twins=twins or {})

@@ -54,6 +54,14 @@ def test_a_device_that_is_not_there_is_an_error_that_names_it(ctc):
         opened("transcript", Weights(path=str(ctc), device="no-device"))
 
 
+def test_a_download_that_broke_off_is_an_error_that_names_it(ctc, tmp_path):
+    for file in ctc.iterdir():
+        broken = file.suffix == ".safetensors"
+        (tmp_path / file.name).write_bytes(file.read_bytes()[: 1000 if broken else None])
+    with pytest.raises(ConfigError, match=rf"'{tmp_path}' cannot be loaded as AutoModelForCTC on 'cpu'"):
+        opened("transcript", Weights(path=str(tmp_path)))
+
+
 def test_a_network_with_a_layer_that_nobody_trained_is_refused(torch, ctc, tmp_path):
     """The body of a recogniser, published without its head: transformers would draw one at random and say nothing."""
     from transformers import AutoFeatureExtractor, AutoModel, AutoTokenizer

@@ -22,10 +22,12 @@ ONE_PAIRING = {
 
 def reply(messages, parameters):
     """What a model says: different words every time, so that no judge finds a repetition."""
-    if parameters.get("grammar"):
-        return json.dumps(
-            {"reason": "fine"} | dict.fromkeys(("coherence", "emotion", "naturalness", "domain", "safety"), 4)
-        )
+    if grammar := parameters.get("grammar"):
+        scores = {
+            name: [4] * part["minItems"] if part["type"] == "array" else 4
+            for name, part in grammar["value"]["properties"].items()
+        }
+        return json.dumps(scores | {"reason": "fine"})
     place = ("harbour", "island", "museum", "market", "castle", "forest")[parameters["seed"] % 6]
     number = parameters["seed"] % 9973
     return (

@@ -4,9 +4,13 @@ import asyncio
 
 import msgspec
 
+from builder.config import load_site, load_study
 from builder.core.scenario import TurnRange, scenarios
+from builder.core.verdict import Acceptance
 from builder.run import Run
+from builder.stages.generate import generate
 from builder.stages.judge import judge
+from builder.stages.plan import plan as draw
 from tests.runs import held, small, spoken
 
 SAME = "The harbour was lovely and my sister sang all evening"
@@ -38,3 +42,32 @@ def test_judging_again_when_nothing_is_new_does_nothing(tmp_path):
         again = asyncio.run(judge(run))
         assert (again.done, again.skipped) == (0, 8)
         assert run.reviews.path.read_bytes() == before
+
+
+def test_a_dialogue_held_later_that_says_nearly_the_same_leaves_only_the_first_by_id_accepted(tmp_path):
+    plan = msgspec.structs.replace(small().plan, turns=TurnRange(min=6, max=6))
+    study = small(plan=plan)
+    first, second = sorted(scenarios(study.plan, study.vocabulary, study.seed), key=lambda one: one.id)[:2]
+    late = spoken(first, SAME)
+    opening = msgspec.structs.replace(late.turns[0], text=late.turns[0].text.replace("lovely", "quiet"))
+    with Run(tmp_path / "run", study) as run:
+        run.dialogues.append(second.id, spoken(second, SAME))
+        asyncio.run(judge(run))
+        assert list(run.accepted()) == [second.id]
+        run.dialogues.append(first.id, msgspec.structs.replace(late, turns=(opening, *late.turns[1:])))
+        assert asyncio.run(judge(run)).done == 2, "the new one, and the one that has a twin now"
+        assert list(run.accepted()) == [first.id]
+        (verdict,) = (one for one in run.reviews[second.id].verdicts if one.judge == "duplicate")
+        assert verdict.reason.startswith(f"says nearly the same words as {first.id}: similarity 0.")
+        assert asyncio.run(judge(run)).done == 0
+
+
+def test_the_stand_ins_of_the_quickstart_never_say_nearly_the_same_twice(tmp_path):
+    study = load_study("quickstart")
+    rules = {"duplicate": study.judges["duplicate"]}
+    study = msgspec.structs.replace(study, speech={}, judges=rules, acceptance=Acceptance())
+    with Run(tmp_path / "run", study, load_site("rehearsal")) as run:
+        for verb in (draw, generate, judge):
+            asyncio.run(verb(run))
+        assert len(run.reviews) == 60
+        assert sorted(run.accepted()) == sorted(run.dialogues.ids())

@@ -8,7 +8,7 @@ import filelock
 import pytest
 
 from builder.core.verdict import Review, Verdict
-from builder.dataset import read_manifest
+from builder.dataset import file_sha256, read_manifest
 from builder.errors import DatasetError
 from builder.stages.judge import judge
 from builder.stages.package import package
@@ -58,6 +58,16 @@ def test_packaging_the_same_again_does_nothing_and_a_shard_that_went_missing_or_
     others[0].write_bytes(b"PAR1")
     assert packaged(run).done == 8
     assert tree(run.out) == before
+
+
+def test_a_version_that_writes_the_card_otherwise_packages_the_same_ledgers_again(run, monkeypatch):
+    assert packaged(run).done == 8
+    monkeypatch.setattr(
+        "builder.stages.package.file_sha256",
+        lambda file: "changed" if file.name == "card.py" else file_sha256(file),
+    )
+    assert packaged(run).done == 8
+    assert packaged(run).done == 0
 
 
 @pytest.mark.parametrize(

@@ -282,6 +282,23 @@ def test_a_line_that_fails_leaves_the_others_alone(weights):
     assert frames(good) == frames(well) == 4
 
 
+def test_of_a_line_that_fails_nothing_goes_on(weights):
+    def compose(voice, text, seed):
+        return [END] if "number 0" in text else spoken(voice, text, seed)
+
+    with OrpheusServer(compose) as server:
+        engine = Orpheus(api="tgi", url=server.url, snac=str(weights / "snac_tiny"), limit=1)
+
+        async def main():
+            async with engine.open() as synthesizer:
+                before = asyncio.all_tasks()
+                with pytest.raises(SynthesisError, match="number 0"):
+                    await synthesizer.speak(line(LONG))
+                return asyncio.all_tasks() - before
+
+        assert not asyncio.run(main())
+
+
 def test_in_this_process_a_clip_does_not_depend_on_those_beside_it(local):
     wanted = [
         line("Well, hello there. " * (1 + number % 2), VOICES[number], seed=number) for number in range(5)

@@ -72,6 +72,28 @@ def test_one_batch_at_a_time_in_one_thread():
     assert threads[0] != threading.get_ident()
 
 
+def test_who_still_waits_when_it_closes_hears_of_it():
+    begun, free = threading.Event(), threading.Event()
+
+    def work(requests):
+        begun.set()
+        free.wait()
+        return requests
+
+    async def main():
+        async with Batches("a worker", work, 1) as batches:
+            asked = [asyncio.create_task(batches.ask(number)) for number in range(2)]
+            await asyncio.to_thread(begun.wait)
+            asyncio.get_running_loop().call_soon(free.set)  # which is not before it begins to close
+        late = asyncio.create_task(batches.ask(2))
+        done, waiting = await asyncio.wait([*asked, late], timeout=5)
+        return [str(one.exception()) for one in done], waiting
+
+    said, waiting = asyncio.run(main())
+    assert not waiting
+    assert set(said) == {"a worker: closed before it answered: run the same command again"}
+
+
 @pytest.mark.parametrize("count", [0, 1])
 def test_closing_needs_no_work(count):
     assert ask_all(lambda requests: requests, range(count)) == list(range(count))

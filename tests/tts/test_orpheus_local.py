@@ -1,5 +1,6 @@
 import asyncio
 
+import msgspec
 import numpy as np
 import pytest
 
@@ -71,7 +72,8 @@ def test_every_token_is_in_its_place_and_speech_ends_by_itself_or_is_cut_off(loa
 
 def test_what_is_generated_does_not_depend_on_the_rows_beside_it(loaded, asked):
     requests = [
-        asked(number, sampling) for number, sampling in enumerate((USUAL, ANY, Sampling(top_k=9), USUAL))
+        asked(number, sampling)
+        for number, sampling in enumerate((USUAL, ANY, msgspec.structs.replace(USUAL, top_k=9), USUAL))
     ]
     together = loaded.generate(requests)
     assert together == [loaded.generate([request])[0] for request in requests]
@@ -92,7 +94,9 @@ def test_each_request_of_a_batch_has_its_own_length(loaded, asked):
 
 
 def test_greedy_search_takes_the_likeliest_of_the_slot_after_the_penalty(loaded, asked, logits):
-    penalised, plain = (Sampling(top_k=1, top_p=1.0, repetition_penalty=penalty) for penalty in (1.4, 1.0))
+    penalised, plain = (
+        msgspec.structs.replace(ANY, top_k=1, repetition_penalty=penalty) for penalty in (1.4, 1.0)
+    )
     made, other = loaded.generate([asked(0, sampling, most=36) for sampling in (penalised, plain)])
     said = []
     while len(said) < len(made.tokens):
@@ -172,6 +176,22 @@ def test_what_cannot_be_loaded_is_named(folder, tmp_path):
         _load(str(tmp_path / "nothing-here"), "ORG/NAME", "cpu")
     with pytest.raises(ConfigError, match="'warp:3'"):
         _load(str(folder), "ORG/NAME", "warp:3")
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_download_that_broke_off_is_named_with_its_repair(folder, tmp_path, share):
+    for file in folder.iterdir():
+        whole = file.read_bytes()
+        broken = file.suffix == ".safetensors"
+        (tmp_path / file.name).write_bytes(whole[: int(share * len(whole))] if broken else whole)
+    with pytest.raises(ConfigError, match=r"cannot load .*: name a folder that holds the whole checkpoint"):
+        _load(str(tmp_path), "ORG/NAME", "cpu")
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_absent_is_named(folder):
+    with pytest.raises(ConfigError, match=r"on 'cuda': .+, and a device that is here"):
+        _load(str(folder), "ORG/NAME", "cuda")
 
 
 def test_codes_are_as_varied_as_the_sampling_lets_them_be(loaded, asked):

@@ -174,6 +174,13 @@ def test_an_answer_that_is_not_the_protocols_is_never_asked_again(server, engine
     assert server.counts()[PATHS[api]] == 1
 
 
+@pytest.mark.parametrize("odd", [-1, 2**31, 2**64])
+def test_an_id_that_no_vocabulary_has_is_not_the_protocols(server, engine, odd):
+    server.compose = lambda *_: [odd]
+    with pytest.raises(ProtocolError, match="does not speak"):
+        speak(engine(), line())
+
+
 def test_a_vllm_too_old_to_give_token_ids_is_named_with_the_repair(snac):
     with (
         OrpheusServer(token_ids=False) as server,

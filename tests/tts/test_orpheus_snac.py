@@ -150,8 +150,24 @@ def test_weights_that_cannot_be_loaded_are_named(folder, tmp_path, monkeypatch):
     for file in ("config.json", "pytorch_model.bin"):
         (tmp_path / file).write_bytes((folder / file).read_bytes())
     (tmp_path / "pytorch_model.bin").write_bytes(b"not weights")
-    with pytest.raises(ConfigError, match="cannot be loaded"):
+    with pytest.raises(ConfigError, match="cannot be loaded") as refused:
         load(str(tmp_path), "cpu", 8)
+    assert "weights_only" not in str(refused.value), "PyTorch's advice is to trust whatever the file does"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.5])
+def test_a_download_that_broke_off_is_named_with_its_repair(folder, tmp_path, share):
+    for file in ("config.json", "pytorch_model.bin"):
+        whole = (folder / file).read_bytes()
+        (tmp_path / file).write_bytes(whole if file == "config.json" else whole[: int(share * len(whole))])
+    with pytest.raises(ConfigError, match=r"cannot be loaded .*: name a folder with a whole config\.json"):
+        load(str(tmp_path), "cpu", 8)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
+def test_a_gpu_that_is_absent_is_named(folder):
+    with pytest.raises(ConfigError, match=r"on 'cuda': .+, and a device that is here"):
+        load(str(folder), "cuda", 8)
 
 
 def test_it_names_the_folder_and_not_the_way_to_it(codec):

@@ -275,7 +275,9 @@ def test_below_three_seconds_the_other_intensity_helps_out(folder, takes, chosen
 def test_no_class_stands_in_for_another(folder):
     folder(["a.wav"], ravdess="calm")
     references = folder(["b.wav"], ravdess="neutral")
-    with pytest.raises(ConfigError, match=r"no clips of voice 'anna' as 'happy'"):
+    with pytest.raises(
+        ConfigError, match=r"'anna' as 'happy': name some under \[anna\.happy\] in references"
+    ):
         references.reference(ANNA, emotion())
 
 

@@ -11,15 +11,20 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
 pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 
-from builder.core.emotion import Emotion  # noqa: E402
-from builder.core.speech import Sampling, Voice  # noqa: E402
+from builder.config import load_study  # noqa: E402
+from builder.core.emotion import RAVDESS, Emotion  # noqa: E402
+from builder.core.speech import Voice  # noqa: E402
 from builder.errors import ConfigError, SynthesisError  # noqa: E402
 from builder.plugins import make  # noqa: E402
 from builder.tts import Engine  # noqa: E402
 from builder.tts._references import References  # noqa: E402
 from builder.tts._sentences import pieces  # noqa: E402
+from builder.tts._xtts_synthesizer import SAMPLING  # noqa: E402
 from builder.tts.xtts import Xtts  # noqa: E402
-from tests.ravdess import make_ravdess  # noqa: E402
+from tests.commands import deepdialogue, site, tree  # noqa: E402
+from tests.ravdess import make_ravdess, name_of  # noqa: E402
+from tests.runs import held  # noqa: E402
+from tests.runs import small as small_study  # noqa: E402
 from tests.tiny_xtts import GREEDY, HAPPY, VOICE, a_line, make_xtts, small, speak  # noqa: E402
 
 TEXTS = (
@@ -78,7 +83,7 @@ def test_a_site_names_it_by_its_file(engine):
 @pytest.mark.parametrize(("penalty", "least_lengths"), [(5.0, 4), (1.0, 1)], ids=["ended", "endless"])
 def test_greedy_speech_is_the_librarys_own_whether_it_ends_or_not(engine, library, penalty, least_lengths):
     own, latents, speaker = library
-    sampling = Sampling(top_k=1, repetition_penalty=penalty)
+    sampling = msgspec.structs.replace(GREEDY, repetition_penalty=penalty)
     spoken = speak(engine, *(a_line(text, sampling=sampling) for text in TEXTS))
     lengths = set()
     for text, samples in zip(TEXTS, spoken, strict=True):
@@ -136,7 +141,7 @@ def test_a_clip_is_the_same_wherever_the_rows_around_it_are(engine):
 
 def test_the_seed_decides_and_the_engines_own_sampling_is_that_of_the_published_model(engine):
     first, again, other = speak(
-        engine, a_line(TEXTS[2], 1), a_line(TEXTS[2], 1, sampling=Sampling()), a_line(TEXTS[2], 2)
+        engine, a_line(TEXTS[2], 1), a_line(TEXTS[2], 1, sampling=SAMPLING), a_line(TEXTS[2], 2)
     )
     assert np.array_equal(first, again)
     assert not np.array_equal(first, other)
@@ -215,6 +220,47 @@ def test_a_voice_without_clips_is_named_and_the_others_are_spoken(engine):
     assert isinstance(failed, ConfigError)
     assert "no clips of voice 'actor-03'" in str(failed)
     assert np.array_equal(spoken.samples, speak(engine, a_line(TEXTS[0]))[0])
+
+
+def names_alone(folder, *without):
+    """What the archive of RAVDESS unpacks to, as far as names go, but for takes of such (actor, class)."""
+    for actor, ravdess in itertools.product(range(1, 25), RAVDESS):
+        home = folder / f"Actor_{actor:02}"
+        home.mkdir(parents=True, exist_ok=True)
+        if (actor, ravdess) not in without:
+            (home / name_of(actor, ravdess)).touch()
+    return folder
+
+
+def test_a_voice_without_clips_stops_the_study_in_one_line_before_anything_is_loaded_or_made(
+    engine, tmp_path
+):
+    study = load_study("quickstart")
+    references = names_alone(tmp_path / "clips", (7, "angry"), *itertools.product([24], RAVDESS))
+    unjudged = small_study(judges=(), speech={"xtts": study.speech["xtts"]})
+    held(tmp_path / "run", unjudged).__exit__(None, None, None)
+    settings = f'engine = "xtts"\npath = "{engine.path}"\nreferences = "{references}"\n'
+    before = tree(tmp_path / "run")
+    done = deepdialogue(
+        "synthesize", "--run", "run", "--site", site(tmp_path, f"[speech.xtts]\n{settings}"), cwd=tmp_path
+    )
+    assert done.returncode == 1
+    assert done.stdout + done.stderr == (
+        f"deepdialogue: error: {references}: no clips of 'actor-07' (angry), 'actor-24' (any class): "
+        "bring them, or leave the voices or the classes out of the study\n"
+    )
+    assert tree(tmp_path / "run") == before
+
+
+def test_a_study_with_all_its_clips_and_the_model_may_begin(engine, tmp_path):
+    study = load_study("quickstart")
+    cast, emotions = study.speech["xtts"].cast(), [*study.vocabulary.emotions.values()]
+    whole = Xtts(path=engine.path, references=str(names_alone(tmp_path / "clips")))
+    whole.prepare(cast, emotions)
+    with pytest.raises(ConfigError, match=r"no clips of 'anna' \(any class\)"):
+        whole.prepare([*cast, Voice(name="anna", sex="female")], emotions)
+    with pytest.raises(ConfigError, match=r"has no config.json, which is part of XTTS-v2: fetch it from"):
+        msgspec.structs.replace(whole, path=str(tmp_path)).prepare(cast, emotions)
 
 
 def test_a_cancelled_line_makes_room_and_leaves_the_others_as_they_are(engine):

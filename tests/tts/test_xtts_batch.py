@@ -1,14 +1,15 @@
 """What a row holds when it ends is its piece's alone, at the published model's own widths as well."""
 
+import msgspec
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
 pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 
-from builder.core.speech import Sampling  # noqa: E402
 from builder.tts._xtts_batch import Batch, Piece  # noqa: E402
 from builder.tts._xtts_conditioning import Conditioning  # noqa: E402
 from builder.tts._xtts_gpt import Gpt  # noqa: E402
+from builder.tts._xtts_synthesizer import SAMPLING  # noqa: E402
 
 MOST = 12
 
@@ -45,7 +46,10 @@ def some_pieces(count):
     own = torch.Generator().manual_seed(2)
     voice = Conditioning(torch.randn(1, 32, 1024, generator=own), torch.zeros(1, 512, 1))
     texts = [torch.randint(4, 50, (3 + 11 * place,), generator=own).tolist() for place in range(count)]
-    return [Piece(text, lambda: voice, seed, Sampling(top_k=None)) for seed, text in enumerate(texts)]
+    return [
+        Piece(text, lambda: voice, seed, msgspec.structs.replace(SAMPLING, top_k=None))
+        for seed, text in enumerate(texts)
+    ]
 
 
 def spoken(gpt, rows, pieces):

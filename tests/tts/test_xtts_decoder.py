@@ -38,8 +38,19 @@ def engine(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def endless(engine, tmp_path_factory):
+    """Speaks every line until it has the most tokens of a clip, and so all of them to the same step."""
+    model = make_xtts(tmp_path_factory.mktemp("endless") / "model", stops=-1e4)
+    return msgspec.structs.replace(engine, path=str(model))
+
+
+@pytest.fixture(scope="module")
 def calm(engine):
     return speak(engine, *LINES)
+
+
+def vocoder_of(xtts):
+    return xtts.hifigan_decoder.waveform_decoder
 
 
 @asynccontextmanager
@@ -88,10 +99,41 @@ def test_where_memory_does_not_do_for_the_vocoder_it_halves_too_and_loses_no_lin
             refused.append(1)
             raise torch.OutOfMemoryError("CUDA out of memory.")
 
-    spoken = outcomes(engine, hook, module=lambda xtts: xtts.hifigan_decoder.waveform_decoder)
+    spoken = outcomes(engine, hook, module=vocoder_of)
     assert len(refused) == 2
     assert not [one for one in spoken if isinstance(one, BaseException)]
     assert all(one.samples.shape == other.shape for one, other in zip(spoken, calm, strict=True))
+
+
+def voiced_together(engine, hook):
+    """Lines that all end at once, on a CPU with a vocoder that speaks four together, as it does on a GPU."""
+    lines = LINES[:6]
+
+    async def all_at_once():
+        async with hooked(engine, hook, module=vocoder_of) as synthesizer:
+            synthesizer._decoder._vocoder._rows = 4
+            with synthesizer._decoder._changed:  # the thread begins with none before all are there
+                spoken = [asyncio.create_task(synthesizer.speak(line)) for line in lines]
+                await asyncio.sleep(0)
+            return await asyncio.gather(*spoken)
+
+    alone = speak(engine, *lines)
+    for one, other in zip(asyncio.run(all_at_once()), alone, strict=True):
+        assert one.samples.shape == other.shape
+        assert np.abs(one.samples - other).max() < 2e-5
+    assert len({samples.tobytes() for samples in alone}) == len(lines)
+
+
+def test_pieces_that_end_together_go_through_the_vocoder_together_and_each_gets_its_own_sound(endless):
+    batches = []
+    voiced_together(endless, lambda _module, _inputs, sound: batches.append(len(sound)))
+    assert batches == [4, 2]
+
+
+def test_where_memory_does_not_do_for_a_batch_of_the_vocoder_nothing_is_decoded_again(endless, capfd):
+    voiced_together(endless, too_little_memory_for(3))
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("xtts:")]
+    assert said == ["xtts: out of memory to voice 4 lines at once, goes on with 2"]
 
 
 def test_where_memory_does_not_do_for_a_single_line_the_lines_fail_and_say_so(engine):

@@ -1,5 +1,6 @@
 """Tokens are drawn as `transformers` would, each row by its own settings and from its own numbers."""
 
+import msgspec
 import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
@@ -7,10 +8,11 @@ transformers = pytest.importorskip("transformers", reason="the extra 'xtts' is n
 
 from builder.core.speech import Sampling  # noqa: E402
 from builder.tts._xtts_sampling import Sampler  # noqa: E402
+from builder.tts._xtts_synthesizer import SAMPLING  # noqa: E402
 
 VOCABULARY, USED = 40, (1, 7)
 SETTINGS = (
-    Sampling(),
+    SAMPLING,
     Sampling(temperature=1.5, top_p=1.0, top_k=None, repetition_penalty=1.0),
     Sampling(temperature=0.6, top_p=0.5, top_k=None, repetition_penalty=1.3),
     Sampling(temperature=1.0, top_p=1.0, top_k=5, repetition_penalty=10.0),
@@ -58,7 +60,7 @@ def test_every_token_has_the_share_of_the_draws_that_transformers_gives_it(sampl
 
 
 def test_top_k_of_one_takes_the_likeliest_after_the_penalty():
-    greedy = sampler((Sampling(top_k=1, repetition_penalty=5.0), 3))
+    greedy = sampler((msgspec.structs.replace(SAMPLING, top_k=1), 3))
     favoured = torch.zeros(1, VOCABULARY)
     favoured[0, 7], favoured[0, 9] = 4.0, 1.0
     assert greedy.draw(favoured, torch.tensor([0])).tolist() == [9]
