@@ -225,7 +225,10 @@ def test_an_interrupted_run_goes_on_where_it_stopped(source, tmp_path, monkeypat
     tally, failures = take_in(tmp_path / "run", source)
     assert (tally, failures) == (Tally(done=16 - kept, skipped=kept), {})
     with opened(tmp_path / "run") as run:
-        assert [len(list(ledger.lines())) for ledger in (run.dialogues, *(kept.own for kept in run.recordings.values()))] == [
+        assert [
+            len(list(ledger.lines()))
+            for ledger in (run.dialogues, *(kept.own for kept in run.recordings.values()))
+        ] == [
             8,
             8,
             8,
