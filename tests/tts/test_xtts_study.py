@@ -1,0 +1,102 @@
+"""What XTTS promises of a whole study: spoken by the real command line, killed, and gone on with."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import msgspec
+import pytest
+
+pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
+pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
+
+from builder.config import Speech
+from builder.core.emotion import RAVDESS
+from builder.core.scenario import TurnRange
+from builder.run import Run
+from tests.commands import environment, kill, site, wait_for
+from tests.ravdess import make_ravdess
+from tests.runs import held
+from tests.runs import small as small_study
+from tests.tiny_xtts import make_xtts, small
+
+ROOT = Path(__file__).parents[2]
+SMALL_MAIN = """
+import sys
+from builder.__main__ import main
+from tests.tiny_xtts import small
+with small():
+    sys.exit(main(sys.argv[1:]))
+"""
+"""The command line, in a process where the library builds its networks small."""
+
+
+def started(*arguments, cwd):
+    return subprocess.Popen(
+        [sys.executable, "-c", SMALL_MAIN, *map(str, arguments)],
+        cwd=cwd,
+        env=environment() | {"PYTHONPATH": os.pathsep.join((str(ROOT), *filter(None, sys.path)))},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def heard(folder):
+    with Run(folder, writable=False) as run:
+        return {
+            one.id: (one.first_voice, one.second_voice, [(clip.sha256, clip.gain_db) for clip in one.clips])
+            for one in run.recordings["xtts"]
+        }
+
+
+@pytest.fixture
+def command(tmp_path):
+    """Two runs of four dialogues of three turns, and what speaks one of them."""
+    # Random weights say nothing that a check should hear.
+    speech = Speech(voices={"actor-01": "male", "actor-02": "female"})
+    study = small_study(judges=(), speech={"xtts": speech})
+    plan = msgspec.structs.replace(study.plan, domains=("travel",), turns=TurnRange(min=3, max=3))
+    for name in ("calm", "killed"):
+        held(tmp_path / name, msgspec.structs.replace(study, plan=plan)).__exit__(None, None, None)
+    with small():
+        model = make_xtts(tmp_path / "model")
+    references = make_ravdess(tmp_path / "clips", classes=RAVDESS)
+
+    def command(name, batch):
+        settings = {
+            "engine": "xtts",
+            "path": str(model),
+            "references": str(references),
+            "cache": str(tmp_path / "cache"),
+            "device": "cpu",
+            "batch": batch,
+        }
+        rows = "".join(f"{key} = {json.dumps(value)}\n" for key, value in settings.items())
+        (tmp_path / f"site-{batch}").mkdir(exist_ok=True)
+        where = site(tmp_path / f"site-{batch}", f"[speech.xtts]\n{rows}")
+        return "synthesize", "--run", name, "--site", where
+
+    return command
+
+
+def test_a_killed_run_ends_in_the_clips_of_one_that_was_not_also_with_another_batch(tmp_path, command):
+    calmly = started(*command("calm", 4), cwd=tmp_path)
+    said, _ = calmly.communicate(timeout=240)
+    assert calmly.returncode == 0, said
+    process = started(*command("killed", 2), cwd=tmp_path)
+    ledger = tmp_path / "killed/recordings/xtts.jsonl"
+    was_running = wait_for(lambda: ledger.exists() and b'"clips"' in ledger.read_bytes(), process, 240)
+    kill(process)
+    assert was_running
+    kept = heard(tmp_path / "killed")
+    resumed = started(*command("killed", 3), cwd=tmp_path)
+    said, _ = resumed.communicate(timeout=240)
+    assert resumed.returncode == 0, said
+    assert f"synthesize: {4 - len(kept)} done, {len(kept)} done before" in said
+    killed = heard(tmp_path / "killed")
+    assert {id: killed[id] for id in kept} == kept
+    assert killed == heard(tmp_path / "calm")
+    assert len(killed) == 4
