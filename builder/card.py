@@ -47,9 +47,7 @@ class Sound:
         self.not_run: Counter[tuple[str, str]] = Counter()
         """Recordings by measure that did not run and by reason."""
         self._recordings = run.recordings[config]
-        # To ask makes no ledger.
-        found = any((run.folder / "measures").glob(f"{config}.*jsonl"))
-        self._measured = run.measured(config) if found else None
+        self._measured = run.measured(config) if run.began(f"measures/{config}") else None
 
     def add(self, row: Row) -> None:
         """Counts one recording."""

@@ -88,6 +88,11 @@ class SourceError(ItemError):
     boundary = "source"
 
 
+def first_line(error: Exception) -> str:
+    """What an error of others says, as far as a message has room for it; its kind where it says nothing."""
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The repair for a misspelt name: the closest known one, or the list of them all.
 

@@ -44,6 +44,7 @@ from builder.ledger import Ledger
 from builder.progress import bar, say
 from builder.records import Record, convert, encode
 from builder.run import Run, Tally
+from builder.whole import put
 
 OPTIONS = "export.json"
 METADATA = "metadata.jsonl"
@@ -173,7 +174,7 @@ def export(source: Path, out: Path, options: Options) -> Tally:
             owed = {id for id in chosen if not _is_done(id, out, options, ledger)}
             failed = _work(held, owed, out, options, ledger)
             done = (ledger[id] for id in chosen if _is_done(id, out, options, ledger))
-            _write(out / METADATA, (encode(record) + b"\n" for record in done))
+            put(out / METADATA, (encode(record) + b"\n" for record in done))
     return Tally(done=len(owed) - failed, failed=failed, skipped=len(chosen) - len(owed))
 
 
@@ -349,7 +350,7 @@ def _pinned(out: Path, pin: _Pin) -> Iterator[Ledger[Exported]]:
             if before != pin:
                 raise DatasetError(f"{out} was exported otherwise: {_difference(before, pin)}: {repair}")
         else:
-            _write(path, [msgspec.json.format(encode(pin), indent=2), b"\n"])
+            put(path, [msgspec.json.format(encode(pin), indent=2), b"\n"])
         with Ledger(out / _LEDGER, Exported, writable=True) as ledger:
             yield ledger
     finally:
@@ -423,8 +424,8 @@ def _make(id: str, split: str, load: Callable[[], Row], out: Path, options: Opti
     encoded = io.BytesIO()
     soundfile.write(encoded, samples, sound.sampling_rate_hz, format=options.format.upper(), subtype="PCM_16")
     audio.parent.mkdir(exist_ok=True)
-    _write(audio, [encoded.getbuffer()])
-    _write(rttm, (_line(id, turn, options.channels) for turn in record.turns))
+    put(audio, [encoded.getbuffer()])
+    put(rttm, (_line(id, turn, options.channels) for turn in record.turns))
     return record
 
 
@@ -516,17 +517,3 @@ def _line(id: str, turn: ExportedTurn, channels: int) -> bytes:
     channel = 1 + SPEAKERS.index(turn.speaker) % channels
     times = f"{turn.start:.6f} {turn.end - turn.start:.6f}"
     return f"SPEAKER {id} {channel} {times} <NA> <NA> {turn.speaker} <NA> <NA>\n".encode()
-
-
-def _write(path: Path, parts: Iterable[bytes | memoryview]) -> None:
-    """Puts a file in its place in one step, once it is whole and on the disk."""
-    partial_path = path.with_name(f".{path.name}.partial")
-    try:
-        with partial_path.open("wb") as file:
-            file.writelines(parts)
-            file.flush()
-            os.fsync(file.fileno())
-        partial_path.replace(path)
-    except BaseException:
-        partial_path.unlink(missing_ok=True)
-        raise

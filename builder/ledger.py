@@ -260,7 +260,7 @@ class Ledgers(Generic[R]):
         return list(dict.fromkeys(chain.from_iterable(ledger.ids() for ledger in self._all)))
 
     def __getitem__(self, id: str) -> R:
-        return (self.each(id) or [self.own[id]])[0]
+        return next((ledger for ledger in self._all if id in ledger), self.own)[id]
 
     def each(self, id: str) -> list[R]:
         """The record of an id in every ledger that has one."""

@@ -45,6 +45,7 @@ from builder.progress import bar, say
 from builder.records import Record, convert, encode
 from builder.replicas import open_replicas
 from builder.tts import Engine
+from builder.whole import put
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -141,7 +142,7 @@ class Run:
             self.site = site
             self._check_plugins()
             if not pin.exists():
-                _write(pin, encode(self._pin))
+                put(pin, [encode(self._pin)])
             self.scenarios = self._ledger("scenarios", Scenario)
             self.turns = self._ledger("turns", TurnEntry)
             self.dialogues = self._ledger("dialogues", Dialogue)
@@ -205,7 +206,7 @@ class Run:
         with FileLock(self.folder / ".lock.pin"):
             self._pin = self._pinned(path, None)  # a sibling may have pinned it meanwhile
             pinned = self._pin.rehearsal.setdefault(part, rehearsal)
-            _write(path, encode(self._pin))
+            put(path, [encode(self._pin)])
         if pinned != rehearsal:
             held, asked = ("rehearsed", "really made") if pinned else ("really made", "rehearsed")
             raise RunError(
@@ -242,6 +243,11 @@ class Run:
             self._ledger(own, kind, latest=latest, mine=True), [*map(self._open.enter_context, others)]
         )
 
+    def began(self, name: str) -> bool:
+        """Whether there is a ledger of this name, of whichever part; to ask makes none."""
+        path = self.folder / name
+        return any(path.parent.glob(f"{path.name}.*jsonl"))
+
     def failures(self, work: str) -> Ledgers[Failure]:
         """What failed in one piece of work, by item; the latest counts."""
         if work not in self._failures:
@@ -262,7 +268,7 @@ class Run:
 
     def unresolved(self, work: str) -> list[Failure]:
         """What failed in one piece of work and was not done since, by whichever part. To ask makes no ledger."""
-        if not any((self.folder / "failures").glob(f"{work}.*jsonl")):
+        if not self.began(f"failures/{work}"):
             return []
         failures = self.failures(work)
         latest = (_latest(failures.each(id)) for id in failures.ids())
@@ -274,12 +280,18 @@ class Run:
         Without judges every dialogue is. With judges one that was not judged yet is not.
         """
         for id in self.dialogues.ids():
-            if self.part is not None and id not in self.part:
-                continue
-            if not self.study.judges or (
-                id in self.reviews and decide(self.reviews[id], self.study.acceptance).outcome == "accepted"
+            if self.takes(id) and (
+                not self.study.judges
+                or (
+                    id in self.reviews
+                    and decide(self.reviews[id], self.study.acceptance).outcome == "accepted"
+                )
             ):
                 yield id
+
+    def takes(self, id: str) -> bool:
+        """Whether a dialogue falls into the part that is worked on."""
+        return self.part is None or id in self.part
 
     def audio(self, config: str) -> AudioFiles:
         """The clips of one dataset config."""
@@ -500,16 +512,6 @@ def _is_held(lock: Path) -> bool:
             return False
     except BlockingIOError:
         return True
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Replaces a file in one step: readers, also those after a power cut, see the old one or the new one."""
-    partial = path.with_suffix(".partial")
-    with partial.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)
 
 
 def _difference(old: object, new: object, key: str) -> str:

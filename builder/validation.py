@@ -22,7 +22,7 @@ from builder.config import TEXT_ONLY
 from builder.core.dialogue import SPEAKERS
 from builder.core.scenario import parse_id
 from builder.dataset import CARD, Manifest, Shard, file_sha256, read_manifest, strays
-from builder.errors import DatasetError, SourceError
+from builder.errors import DatasetError, SourceError, first_line
 from builder.progress import bar
 
 _TOLERANCE_S = 1e-6
@@ -60,7 +60,7 @@ def validate(folder: Path) -> list[str]:
                 for fault in _shard(folder, shard, seen, progress.advance):
                     faults.append(f"{folder / shard.path}: {fault}")
             except (pa.ArrowException, OSError, ValueError) as error:
-                faults.append(f"{folder / shard.path}: cannot be read: {_first_line(error)}")
+                faults.append(f"{folder / shard.path}: cannot be read: {first_line(error)}")
     texts = ids.get(TEXT_ONLY, {})
     for config, seen in ids.items():
         astray = [id for id, own in seen.items() if id not in texts or texts[id].split != own.split]
@@ -103,7 +103,7 @@ def _card(folder: Path, manifest: Manifest) -> Iterator[str]:
     try:
         infos, files = _read_card(path)
     except Exception as error:  # noqa: BLE001 - a damaged card may raise anything in the libraries that read it
-        yield f"{path}: its YAML cannot be read: {_first_line(error)}"
+        yield f"{path}: its YAML cannot be read: {first_line(error)}"
         return
     wanted = {shard.config for shard in manifest.shards}
     if set(files) != wanted:
@@ -258,7 +258,3 @@ def _sound(row: dict[str, Any], sampling_rate_hz: int) -> Iterator[str]:
         if not before - _TOLERANCE_S <= turn["start"] <= turn["end"] <= row["duration"] + _TOLERANCE_S:
             yield f"turn {position} lies at {turn['start']:.3f}–{turn['end']:.3f} s, over its neighbours or the end"
         before = turn["end"]
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0]

@@ -179,7 +179,7 @@ def _failed(run: Run, work: str) -> tuple[str, str]:
 
 def _measured(run: Run, config: str) -> int:
     """How many recordings are owed no measure; one that could not run here is owed."""
-    if not any((run.folder / "measures").glob(f"{config}.*jsonl")):  # to ask makes no ledger
+    if not run.began(f"measures/{config}"):
         return 0
     wanted, measured = run.study.measures.keys(), run.measured(config)
     records = (fullest(measured.each(id)) for id in run.recordings[config].ids())

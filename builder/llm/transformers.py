@@ -8,18 +8,18 @@ A schema is not enforced: `transformers` has no constrained decoding of its own.
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 
 import jinja2
 import msgspec
 
+from builder.batches import Batches
 from builder.core.prompt import Completion, Decoding, Prompt
 from builder.core.vocabulary import Model
-from builder.errors import ConfigError, EndpointError, ProtocolError
+from builder.errors import ConfigError, EndpointError, ProtocolError, first_line
 from builder.extras import extra
 from builder.llm import Backend, Endpoint
 
@@ -41,16 +41,11 @@ class Transformers(Backend):
     async def open(self, model: Model) -> AsyncIterator[Endpoint]:
         """Loads the model and starts the one thread that runs it; raises as the contract says."""
         loaded = await asyncio.to_thread(self._load, model)
-        thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix=f"transformers {model.hub_id}")
-        worker = asyncio.create_task(loaded.work(thread))
-        try:
-            yield loaded
-        finally:
-            loaded.stopped.set()
-            worker.cancel()
-            with suppress(asyncio.CancelledError):
-                await worker
-            await asyncio.to_thread(thread.shutdown)
+        async with Batches(loaded.checkpoint, loaded.generate, self.limit, EndpointError, "limit") as batches:
+            try:
+                yield _Opened(loaded.checkpoint, self.limit, loaded, batches)
+            finally:
+                loaded.stopped.set()
 
     def _load(self, model: Model) -> "_Loaded":
         torch, transformers = extra("torch", "transformers"), extra("transformers", "transformers")
@@ -62,9 +57,9 @@ class Transformers(Backend):
                 source, revision=model.revision, dtype=self.dtype
             )
             network = network.to(device).eval()
-        except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+        except Exception as error:  # noqa: BLE001 - an error of safetensors, or of a GPU that is absent, is of no narrower kind
             raise ConfigError(
-                f"transformers cannot load {source!r} on {device!r}: {_first_line(error)}"
+                f"transformers cannot load {source!r} on {device!r}: {first_line(error)}"
             ) from None
         if tokenizer.chat_template is None:
             raise ConfigError(f"{source!r} has no chat template: name a model that was trained to chat")
@@ -78,48 +73,32 @@ class Transformers(Backend):
         network.generation_config = transformers.GenerationConfig()
         name = model.hub_id if self.path is None or Path(self.path).is_dir() else self.path
         commit = getattr(network.config, "_commit_hash", None)
-        return _Loaded(f"{name}@{commit}" if commit else name, self.limit, tokenizer, network, sorted(ends))
+        return _Loaded(f"{name}@{commit}" if commit else name, tokenizer, network, sorted(ends))
 
 
-@dataclass
-class _Request:
+class _Request(NamedTuple):
     ids: list[int]
     decoding: Decoding
     seed: int
-    answer: asyncio.Future[list[int]]
 
 
 @dataclass
 class _Loaded:
     checkpoint: str
-    limit: int
     tokenizer: Any
     network: Any
     ends: list[int]
     """The tokens that end a reply."""
-    waiting: asyncio.Queue[_Request] = field(default_factory=asyncio.Queue)
     stopped: threading.Event = field(default_factory=threading.Event)
 
-    async def complete(self, prompt: Prompt) -> Completion:
-        ids = self._encode(prompt)
-        answer = asyncio.get_running_loop().create_future()
-        self.waiting.put_nowait(_Request(ids, prompt.decoding, prompt.seed, answer))
-        tokens = await answer
-        return Completion(
-            text=self.tokenizer.decode(tokens, skip_special_tokens=True),
-            finish_reason="stop" if tokens and tokens[-1] in self.ends else "length",
-            prompt_tokens=len(ids),
-            completion_tokens=len(tokens),
-        )
-
-    def _encode(self, prompt: Prompt) -> list[int]:
+    def encode(self, prompt: Prompt) -> list[int]:
         """The chat as token ids. Only the event loop's thread uses the tokenizer: it bears no second."""
         chat = [{"role": message.role, "content": message.content} for message in prompt.messages]
         try:
             text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
         except (jinja2.TemplateError, ValueError) as error:
             raise ProtocolError(
-                f"{self.checkpoint}: its chat template refuses the prompt: {_first_line(error)}"
+                f"{self.checkpoint}: its chat template refuses the prompt: {first_line(error)}"
             ) from None
         ids: list[int] = self.tokenizer(text, add_special_tokens=False)["input_ids"]
         room = getattr(self.network.config.get_text_config(), "max_position_embeddings", None)
@@ -130,33 +109,7 @@ class _Loaded:
             )
         return ids
 
-    async def work(self, thread: ThreadPoolExecutor) -> None:
-        """Answers what waits, as many at once as there are, up to the limit."""
-        loop = asyncio.get_running_loop()
-        while True:
-            batch = [await self.waiting.get()]
-            while len(batch) < self.limit and not self.waiting.empty():
-                batch.append(self.waiting.get_nowait())
-            batch = [request for request in batch if not request.answer.done()]
-            if not batch:
-                continue
-            try:
-                replies = await loop.run_in_executor(thread, self._generate, batch)
-            except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-                for request in batch:
-                    if not request.answer.done():
-                        request.answer.set_exception(
-                            EndpointError(
-                                f"{self.checkpoint}: a batch of {len(batch)} failed: {_first_line(error)} "
-                                "(a smaller limit takes less memory)"
-                            )
-                        )
-                continue
-            for request, tokens in zip(batch, replies, strict=True):
-                if not request.answer.done():
-                    request.answer.set_result(tokens)
-
-    def _generate(self, batch: Sequence[_Request]) -> list[list[int]]:
+    def generate(self, batch: Sequence[_Request]) -> list[list[int]]:
         """The tokens of each reply, up to and with the one that ends it."""
         torch, transformers = extra("torch", "transformers"), extra("transformers", "transformers")
         width = max(len(request.ids) for request in batch)
@@ -185,6 +138,24 @@ class _Loaded:
         tokens = tokens[: request.decoding.max_tokens]
         end = next((place for place, token in enumerate(tokens) if token in self.ends), len(tokens))
         return tokens[: end + 1]
+
+
+@dataclass
+class _Opened:
+    checkpoint: str
+    limit: int
+    loaded: _Loaded
+    batches: Batches[_Request, list[int]]
+
+    async def complete(self, prompt: Prompt) -> Completion:
+        loaded, ids = self.loaded, self.loaded.encode(prompt)
+        tokens = await self.batches.ask(_Request(ids, prompt.decoding, prompt.seed))
+        return Completion(
+            text=loaded.tokenizer.decode(tokens, skip_special_tokens=True),
+            finish_reason="stop" if tokens and tokens[-1] in loaded.ends else "length",
+            prompt_tokens=len(ids),
+            completion_tokens=len(tokens),
+        )
 
 
 class _Sampler:
@@ -217,7 +188,3 @@ class _Sampler:
             chances[places[ordered.cumsum(-1) - ordered >= decoding.top_p]] = 0
         # It sums nothing and goes through the vocabulary in its own order, so rounding cannot shift the draw.
         return int(self._torch.multinomial(chances, 1, generator=self._streams[row]))
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

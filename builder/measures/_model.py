@@ -10,7 +10,7 @@ import numpy as np
 import soxr
 from numpy.typing import NDArray
 
-from builder.errors import ConfigError, NotRunError
+from builder.errors import ConfigError, NotRunError, first_line
 from builder.extras import extra
 from builder.measures import Spoken, Weights
 
@@ -75,9 +75,8 @@ LOADING = Exception
 
 def unusable(weights: Weights, kind: str, error: Exception) -> ConfigError:
     """What to say of weights that raised an error when they were loaded as `kind`."""
-    reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
     return ConfigError(
-        f"{weights.path!r} cannot be loaded as {kind} on {weights.device!r}: {reason}: "
+        f"{weights.path!r} cannot be loaded as {kind} on {weights.device!r}: {first_line(error)}: "
         f"name other weights, or another device"
     )
 

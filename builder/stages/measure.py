@@ -86,10 +86,7 @@ async def measure(run: Run) -> Tally:
         ConfigError: the weights that the site names cannot be loaded, or do not fit.
         RunError: an audio file is missing, or a process that measures died.
     """
-    held = {
-        config: [id for id in ledger.ids() if run.part is None or id in run.part]
-        for config, ledger in run.recordings.items()
-    }
+    held = {config: [id for id in ledger.ids() if run.takes(id)] for config, ledger in run.recordings.items()}
     wanted = run.measures()
     lacking = {
         name

@@ -58,7 +58,7 @@ async def _speak_all(run: Run, config: str, speech: Speech, owed: list[str], bef
                 takes=takes,
             )
 
-        # Two dialogues a line would keep an engine as full as many: half as many have lines enough, and memory stays small.
+        # A dialogue has several lines, so that half as many dialogues keep an engine full, and fewer clips wait in memory.
         at_once = max(2, synthesizer.limit // 2)
         return await run.work(
             f"synthesize-{config}", owed, record, total=len(owed), at_once=at_once, done=before
@@ -77,15 +77,8 @@ async def _takes(
     speech = run.study.speech[config]
     faults: list[tuple[str, ...]] = [()] * len(dialogue.turns)
     lines = [_line(run, config, dialogue, position, voices, 0) for position in range(len(faults))]
-    clips: dict[int, Waveform] = {}
-    owed = list(range(len(lines)))
-    while owed:
-        spoken = await _speak(synthesizer, [lines[position] for position in owed], speech.sampling_rate_hz)
-        clips |= zip(owed, spoken, strict=True)
-        found = await asyncio.to_thread(
-            _found, checks, [clips[position] for position in range(len(lines))], lines
-        )
-        owed = sorted(found)
+    clips = await _speak(synthesizer, lines, speech.sampling_rate_hz)
+    while found := await asyncio.to_thread(_found, checks, clips, lines):
         for position, (name, fault) in found.items():
             faults[position] += (name,)
             attempts = len(faults[position])
@@ -94,13 +87,16 @@ async def _takes(
                     f"turn {position + 1} failed its checks {attempts} times, at last by {name}: {fault}"
                 )
             lines[position] = _line(run, config, dialogue, position, voices, attempts)
-    for position, clip in clips.items():
+        again = await _speak(synthesizer, [lines[position] for position in found], speech.sampling_rate_hz)
+        for position, clip in zip(found, again, strict=True):
+            clips[position] = clip
+    for position, clip in enumerate(clips):
         if not (clip.samples.size and np.isfinite(clip.samples).all()):
             raise SynthesisError(
                 f"turn {position + 1}: {synthesizer.name} gave no sound for it, or none that can be kept: "
                 f"check speech.{config} with `audible`, and it is spoken again with another seed"
             )
-    mastered = await asyncio.to_thread(_mastered, speech, [clips[position] for position in range(len(lines))])
+    mastered = await asyncio.to_thread(_mastered, speech, clips)
     silences = pauses(tuple(turn.text for turn in dialogue.turns), speech.sampling_rate_hz)
     return [
         Take(

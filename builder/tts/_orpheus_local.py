@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 
 import torch
 
+from builder.batches import Batches
 from builder.core.speech import Sampling
-from builder.errors import ConfigError
+from builder.errors import ConfigError, first_line
 from builder.extras import extra
-from builder.tts._orpheus_batches import Batches
 from builder.tts._orpheus_tokens import (
     AUDIO,
     CODES,
@@ -175,7 +175,7 @@ def _load(source: str, checkpoint: str, device: str | None) -> _Loaded:
         network = transformers.AutoModelForCausalLM.from_pretrained(source, dtype="auto")
         network = network.to(device).eval()
     except Exception as error:  # noqa: BLE001 - an error of safetensors, or of a GPU that is absent, is of no narrower kind
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]
+        said = first_line(error).partition(". ")[0]
         raise ConfigError(
             f"transformers cannot load {source!r} on {device!r}: {said}: name a folder that holds the whole checkpoint, "
             "or its repository, and a device that is here"

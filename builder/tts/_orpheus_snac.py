@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from builder.errors import ConfigError
+from builder.errors import ConfigError, first_line
 from builder.extras import extra
 from builder.tts._orpheus_tokens import CODES, FRAME_SAMPLES, SAMPLING_RATE_HZ
 
@@ -128,7 +128,7 @@ def load(source: str, device: str | None, rows: int) -> Codec:
         network = library.SNAC.from_pretrained(str(folder)).to(device)
     except Exception as error:  # noqa: BLE001 - an empty file, a cut one and a GPU that is absent each raise their own
         # The first sentence: PyTorch's next ones advise to trust the file.
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0].partition(". ")[0]
+        said = first_line(error).partition(". ")[0]
         raise ConfigError(
             f"snac = {source!r} cannot be loaded on {device!r}: {said}: name a folder with a whole config.json and "
             "pytorch_model.bin, or hubertsiuzdak/snac_24khz on the Hub, and a device that is here"

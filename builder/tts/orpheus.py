@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from builder.batches import Batches
 from builder.core.draw import seed_of
 from builder.core.emotion import Emotion
 from builder.core.speech import Line, Sampling, Voice, Waveform
@@ -24,7 +25,6 @@ from builder.errors import ConfigError, SynthesisError, nearest
 from builder.extras import extra
 from builder.remote import Remote, base
 from builder.tts import Engine, Synthesizer
-from builder.tts._orpheus_batches import Batches
 from builder.tts._orpheus_served import open_tgi, open_vllm
 from builder.tts._orpheus_tokens import (
     SAMPLING_RATE_HZ,

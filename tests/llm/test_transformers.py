@@ -141,16 +141,16 @@ def test_what_does_not_fit_the_context_is_refused_with_the_numbers(backend):
 
 def test_batches_are_as_large_as_the_limit_allows(tiny_llama, monkeypatch):
     sizes = []
-    real = _Loaded._generate
+    real = _Loaded.generate
     monkeypatch.setattr(
-        _Loaded, "_generate", lambda self, batch: sizes.append(len(batch)) or real(self, batch)
+        _Loaded, "generate", lambda self, batch: sizes.append(len(batch)) or real(self, batch)
     )
     ask(Transformers(path=str(tiny_llama), device="cpu", limit=4), *(user(seed=n) for n in range(10)))
     assert sizes == [4, 4, 2]
 
 
 def test_a_batch_that_fails_is_heard_of_by_all_and_the_next_is_answered(backend, monkeypatch):
-    real = _Loaded._generate
+    real = _Loaded.generate
     broken = [True]
 
     def fail_once(self, batch):
@@ -158,7 +158,7 @@ def test_a_batch_that_fails_is_heard_of_by_all_and_the_next_is_answered(backend,
             raise RuntimeError("CUDA out of memory\nTried to allocate")
         return real(self, batch)
 
-    monkeypatch.setattr(_Loaded, "_generate", fail_once)
+    monkeypatch.setattr(_Loaded, "generate", fail_once)
 
     async def main():
         async with backend.open(a_model()) as endpoint:
@@ -209,6 +209,14 @@ def test_the_chat_alternates_as_the_template_has_it(backend, reference):
 def test_what_cannot_be_loaded_is_named(tmp_path):
     with pytest.raises(ConfigError, match=r"cannot load .*nothing-here"):
         opened(Transformers(path=str(tmp_path / "nothing-here")))
+
+
+def test_weights_that_are_cut_off_are_named(tiny_llama, tmp_path):
+    folder = shutil.copytree(tiny_llama, tmp_path / "cut")
+    weights = folder / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-100])
+    with pytest.raises(ConfigError, match=r"cannot load .*cut' on 'cpu': "):
+        opened(Transformers(path=str(folder), device="cpu"))
 
 
 def test_a_device_that_is_not_there_is_named(tiny_llama):

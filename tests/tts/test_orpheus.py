@@ -20,18 +20,12 @@ from tests.servers.orpheus import CHECKPOINT, END, OrpheusServer, draw, spoken, 
 from tests.tiny_orpheus import make_orpheus, make_snac  # noqa: E402
 from tests.tts.speaking import TEXT, line, opened, speak  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 FRAME = 2048
 LONG = " ".join(f"This is sentence number {number}, and it goes on for a while." for number in range(12))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small only wait for each other's threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -13,18 +13,10 @@ from builder.tts._orpheus_local import _load, _Request, open_local  # noqa: E402
 from builder.tts._orpheus_tokens import AUDIO, END, parse, prompt  # noqa: E402
 from tests.tiny_orpheus import make_orpheus  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("one_thread")
 ANY = Sampling(temperature=0.6, top_p=1.0, top_k=None, repetition_penalty=1.0)
 USUAL = Sampling(temperature=0.6, top_p=0.9, top_k=None, repetition_penalty=1.1)
 SLOT_0 = [*range(AUDIO, AUDIO + 4096), END]
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small only wait for each other's threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(scope="module")

@@ -10,28 +10,15 @@ from tests.servers.loopback import answer  # noqa: E402
 from tests.servers.openai import OpenAIServer  # noqa: E402
 from tests.servers.orpheus import CHECKPOINT, END, OrpheusServer  # noqa: E402
 from tests.servers.tgi import TGIServer  # noqa: E402
-from tests.tiny_orpheus import make_snac  # noqa: E402
 from tests.tts.speaking import line, opened, speak  # noqa: E402
 
-pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning"),
+    pytest.mark.usefixtures("one_thread"),
+]
 PATHS = {"tgi": "/generate", "vllm": "/v1/completions"}
 PROMPT = "<custom_token_3><|begin_of_text|>tara: Say hello.<|eot_id|><custom_token_4><custom_token_5><custom_token_1>"
 TOKEN = "tok-5ecret-5ecret"
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    """Networks this small only wait for each other's threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def snac(tmp_path_factory):
-    pytest.importorskip("snac", reason="the extra 'orpheus' is not installed")
-    return str(make_snac(tmp_path_factory.mktemp("weights") / "snac_tiny"))
 
 
 @pytest.fixture(params=PATHS)

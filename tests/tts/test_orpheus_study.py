@@ -16,15 +16,8 @@ from builder.tts._orpheus_tokens import FRAME_SAMPLES, VOICES
 from tests.commands import deepdialogue, kill, site, started, wait_for
 from tests.runs import held, small
 from tests.servers.orpheus import CHECKPOINT, END, OrpheusServer, spoken
-from tests.tiny_orpheus import make_snac
 
 pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated:DeprecationWarning")
-
-
-@pytest.fixture(scope="module")
-def snac(tmp_path_factory):
-    pytest.importorskip("snac", reason="the extra 'orpheus' is not installed")
-    return str(make_snac(tmp_path_factory.mktemp("weights") / "snac_tiny"))
 
 
 @pytest.fixture

@@ -25,8 +25,9 @@ from tests.commands import deepdialogue, site, tree  # noqa: E402
 from tests.ravdess import make_ravdess, name_of  # noqa: E402
 from tests.runs import held  # noqa: E402
 from tests.runs import small as small_study  # noqa: E402
-from tests.tiny_xtts import GREEDY, HAPPY, VOICE, a_line, make_xtts, small, speak  # noqa: E402
+from tests.tiny_xtts import GREEDY, HAPPY, VOICE, a_line, make_xtts, speak  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("built_small")
 TEXTS = (
     "Why?",
     "Hello there, how are you?",
@@ -37,12 +38,6 @@ TEXTS = (
     "I am great today. You are great today!",
 )
 LONG = " ".join(f"I am so happy today, it is great number {n}, hello there, how are you?" for n in range(7))
-
-
-@pytest.fixture(scope="module", autouse=True)
-def built_small():
-    with small():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -14,15 +14,10 @@ pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 from builder.errors import SynthesisError  # noqa: E402
 from builder.tts.xtts import Xtts  # noqa: E402
 from tests.ravdess import make_ravdess  # noqa: E402
-from tests.tiny_xtts import a_line, make_xtts, small, speak  # noqa: E402
+from tests.tiny_xtts import a_line, make_xtts, speak  # noqa: E402
 
+pytestmark = pytest.mark.usefixtures("built_small")
 LINES = [a_line(f"So happy, I am {number} foxes, are you?", number) for number in range(9)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def built_small():
-    with small():
-        yield
 
 
 @pytest.fixture(scope="module")

@@ -12,13 +12,9 @@ pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 
 from builder.errors import ConfigError, SynthesisError  # noqa: E402
 from builder.tts._xtts_model import load  # noqa: E402
-from tests.tiny_xtts import make_xtts, small  # noqa: E402
+from tests.tiny_xtts import make_xtts  # noqa: E402
 
-
-@pytest.fixture(scope="module", autouse=True)
-def built_small():
-    with small():
-        yield
+pytestmark = pytest.mark.usefixtures("built_small")
 
 
 @pytest.fixture(scope="module")

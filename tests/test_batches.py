@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
+from builder.batches import Batches
 from builder.errors import SynthesisError
-from builder.tts._orpheus_batches import Batches
 
 
 def ask_all(work, requests, most=4):

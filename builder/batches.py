@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Generic, Self, TypeVar
 
-from builder.errors import SynthesisError
+from builder.errors import ItemError, SynthesisError, first_line
 
 Q = TypeVar("Q")
 A = TypeVar("A")
@@ -22,10 +22,20 @@ class Batches(Generic[Q, A]):
         name: what works, for the message.
         work: answers a batch, in order; it runs in a thread, one batch at a time.
         most: requests in a batch.
+        failure: the error that a batch that fails is to those who asked.
+        setting: by which its user makes batches smaller, for the message.
     """
 
-    def __init__(self, name: str, work: Callable[[Sequence[Q]], Sequence[A]], most: int) -> None:
+    def __init__(
+        self,
+        name: str,
+        work: Callable[[Sequence[Q]], Sequence[A]],
+        most: int,
+        failure: type[ItemError] = SynthesisError,
+        setting: str = "batch",
+    ) -> None:
         self._name, self._work, self._most = name, work, most
+        self._failure, self._setting = failure, setting
         self._waiting: asyncio.Queue[tuple[Q, asyncio.Future[A]]] = asyncio.Queue()
         self._owed: set[asyncio.Future[A]] = set()
         self._closed = f"{name}: closed before it answered: run the same command again"
@@ -42,16 +52,16 @@ class Batches(Generic[Q, A]):
         await asyncio.to_thread(self._thread.shutdown)
         for answer in self._owed:
             if not answer.done():
-                answer.set_exception(SynthesisError(self._closed))
+                answer.set_exception(self._failure(self._closed))
 
     async def ask(self, request: Q) -> A:
         """Waits for the answer to one request.
 
         Raises:
-            SynthesisError: its batch failed, or it was closed.
+            ItemError: of the kind that was wanted: its batch failed, or it was closed.
         """
         if self._worker.done():
-            raise SynthesisError(self._closed)
+            raise self._failure(self._closed)
         answer: asyncio.Future[A] = asyncio.get_running_loop().create_future()
         self._owed.add(answer)
         self._waiting.put_nowait((request, answer))
@@ -71,11 +81,13 @@ class Batches(Generic[Q, A]):
                 requests = [request for request, _ in batch]
                 answers = await loop.run_in_executor(self._thread, self._work, requests) if batch else []
             except Exception as error:  # noqa: BLE001 - whatever it is, those who wait must hear of it
-                said = (str(error).strip().splitlines() or [type(error).__name__])[0]
-                failure = f"{self._name}: a batch of {len(batch)} failed: {said} (a smaller batch takes less memory)"
+                failure = (
+                    f"{self._name}: a batch of {len(batch)} failed: {first_line(error)} "
+                    f"(a smaller {self._setting} takes less memory)"
+                )
                 for _, answer in batch:
                     if not answer.done():
-                        answer.set_exception(SynthesisError(failure))
+                        answer.set_exception(self._failure(failure))
                 continue
             for (_, answer), found in zip(batch, answers, strict=True):
                 if not answer.done():

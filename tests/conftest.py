@@ -1,4 +1,4 @@
-"""What the tests of what goes over a network are given."""
+"""What tests of several folders are given."""
 
 import pytest
 

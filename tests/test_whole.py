@@ -1,0 +1,24 @@
+"""What writing a whole file promises."""
+
+import errno
+
+import pytest
+
+from builder.whole import put
+
+
+def test_a_file_is_put_in_its_place_and_replaced(tmp_path):
+    put(tmp_path / "run.json", [b"old"])
+    put(tmp_path / "run.json", [b"n", memoryview(b"ew")])
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"run.json": b"new"}
+
+
+def test_what_fails_on_the_way_leaves_the_old_file_and_nothing_beside_it(tmp_path):
+    def parts():
+        yield b"half"
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    put(tmp_path / "run.json", [b"old"])
+    with pytest.raises(OSError, match="No space left"):
+        put(tmp_path / "run.json", parts())
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"run.json": b"old"}
