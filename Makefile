@@ -55,10 +55,15 @@ $(TEST)/.installed: pyproject.toml
 	@echo "installing the test environment into $(TEST) (with PyTorch)"
 	@$(PYTHON) -m venv $(TEST)
 	@$(TEST)/bin/python $(PIP) '$(TORCH)'
-	@$(TEST)/bin/python $(PIP) --editable '.[rehearsal,speech,xtts,orpheus,transformers,torchcodec,check,test]'
+	@$(TEST)/bin/python $(PIP) --editable '.[rehearsal,speech,xtts,orpheus,transformers,torchcodec,web,report,check,test]'
 	@# The registry's torchaudio is linked against CUDA. Beside another build of PyTorch its Python part is all that is needed.
 	@$(TEST)/bin/python -c 'import torchaudio' 2>/dev/null || rm -f $(TEST)/lib/python3*/site-packages/torchaudio/lib/*.so
 	@$(TEST)/bin/python -c 'import torchaudio'
+	@# The pages are tried in a real browser: the system's own. Where none is and none can be installed, those tests say so.
+	@command -v chromium chromium-browser google-chrome >/dev/null || \
+	  { [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null && apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -qq --no-install-recommends chromium >/dev/null; } || \
+	  echo "no browser is here: the tests of the pages will be skipped"
 	@touch $@
 
 # One environment for each `datasets` that readers still have (the newest is in the two above).

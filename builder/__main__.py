@@ -1,4 +1,4 @@
-"""The command line: one verb a stage, `build` for all of them, and a few to look and check.
+"""The command line: one verb a stage, `build` for all of them, and those in `commands` to look, check, take in and give out.
 
 Law of the file: it parses, calls and prints. What goes wrong is one line and an exit status: 1 could not go on, 2 wrong usage,
 3 finished, but some items failed and are owed again, 130 interrupted.
@@ -21,13 +21,14 @@ from pathlib import Path
 
 from rich.console import Console
 
+from builder.commands import commands
 from builder.config import load_site, load_study
 from builder.core.part import Part
 from builder.errors import ConfigError, DeepDialogueError
 from builder.pipeline import STAGES, generate_and_judge, stage
 from builder.progress import say
 from builder.run import Run, Tally
-from builder.views import show_dialogue, show_estimate, show_plan, show_status
+from builder.views import show_estimate, show_plan
 
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
@@ -46,13 +47,24 @@ lies in the run folder; stop at any moment, run the same command again, and it g
 """
 
 _STAGE_EXAMPLES = {
-    "plan": "deepdialogue plan quickstart\n  deepdialogue plan configs/deepdialogue.toml --run /data/runs/paper",
-    "generate": "deepdialogue generate quickstart --site rehearsal\n  deepdialogue generate --run runs/paper --site cluster.toml",
-    "judge": "deepdialogue judge --run runs/quickstart --site rehearsal",
-    "synthesize": "deepdialogue synthesize --run runs/quickstart --site rehearsal\n"
-    "  CUDA_VISIBLE_DEVICES=2 deepdialogue synthesize --run runs/paper --site gpu-node.toml --part 3/8",
-    "measure": "deepdialogue measure --run runs/published\n  deepdialogue measure --run runs/paper --site gpu-node.toml",
-    "package": "deepdialogue package --run runs/quickstart --out dist/deepdialogue",
+    "plan": (
+        "deepdialogue plan quickstart",
+        "deepdialogue plan configs/deepdialogue.toml --run /data/runs/paper",
+    ),
+    "generate": (
+        "deepdialogue generate quickstart --site rehearsal",
+        "deepdialogue generate --run runs/paper --site cluster.toml",
+    ),
+    "judge": ("deepdialogue judge --run runs/quickstart --site rehearsal",),
+    "synthesize": (
+        "deepdialogue synthesize --run runs/quickstart --site rehearsal",
+        "CUDA_VISIBLE_DEVICES=2 deepdialogue synthesize --run runs/paper --site gpu-node.toml --part 3/8",
+    ),
+    "measure": (
+        "deepdialogue measure --run runs/published",
+        "deepdialogue measure --run runs/paper --site gpu-node.toml",
+    ),
+    "package": ("deepdialogue package --run runs/quickstart --out dist/deepdialogue",),
 }
 
 
@@ -110,12 +122,11 @@ def _parser() -> argparse.ArgumentParser:
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def verb(
-        name: str, help: str, do: Callable[[argparse.Namespace], int], examples: str
+        name: str, help: str, do: Callable[[argparse.Namespace], int], examples: tuple[str, ...]
     ) -> argparse.ArgumentParser:
         sentence = help[0].upper() + help[1:] + "."
-        added = verbs.add_parser(
-            name, help=help, description=sentence, epilog=f"examples:\n  {examples}", formatter_class=form
-        )
+        shown = "\n  ".join(("examples:", *examples))
+        added = verbs.add_parser(name, help=help, description=sentence, epilog=shown, formatter_class=form)
         added.set_defaults(do=do, verb=name)
         return added
 
@@ -140,130 +151,12 @@ def _parser() -> argparse.ArgumentParser:
             "build",
             "run all stages in order: " + ", ".join(STAGES),
             _build,
-            "deepdialogue build quickstart --site rehearsal",
+            ("deepdialogue build quickstart --site rehearsal",),
         )
     )
 
-    ingest = verb(
-        "ingest",
-        "take the published data, text and recordings, into a run",
-        _ingest,
-        "deepdialogue ingest DOWNLOADED --run runs/published\n  deepdialogue package --run runs/published --out dist/published",
-    )
-    ingest.add_argument(
-        "source",
-        type=Path,
-        metavar="SOURCE",
-        help="a folder with a folder per engine: xtts/data/…, orpheus/data/…",
-    )
-    ingest.add_argument(
-        "--study",
-        default="published",
-        help="the study that names domains, emotions and pairings (%(default)s)",
-    )
-    ingest.add_argument(
-        "--run", type=Path, default=Path("runs/published"), help="the run folder (%(default)s)"
-    )
-
-    doctor = verb(
-        "doctor",
-        "ask every endpoint and engine of a site whether it is fit for a study",
-        _doctor,
-        "deepdialogue doctor my-site.toml configs/deepdialogue.toml",
-    )
-    doctor.add_argument("site", metavar="SITE", help="a TOML file, or a shipped site")
-    doctor.add_argument(
-        "study", nargs="?", default="deepdialogue", metavar="STUDY", help="what is to be made (%(default)s)"
-    )
-    endpoints = verb(
-        "endpoints",
-        "start, list, pause or delete Inference Endpoints for the models of a study",
-        _endpoints,
-        "deepdialogue endpoints up my-site.toml --yes\n  deepdialogue endpoints list my-site.toml\n"
-        "  deepdialogue endpoints down my-site.toml --delete",
-    )
-    endpoints.add_argument("action", choices=("up", "down", "list"), help="what is to be done")
-    endpoints.add_argument("site", metavar="SITE", help="a TOML file with a table [endpoints]")
-    endpoints.add_argument(
-        "study", nargs="?", default="deepdialogue", metavar="STUDY", help="whose models (%(default)s)"
-    )
-    endpoints.add_argument("--yes", action="store_true", help="the price that `up` tells is agreed to")
-    endpoints.add_argument("--delete", action="store_true", help="`down` deletes them, rather than pausing")
-
-    status = verb(
-        "status",
-        "show how far a run is and what failed",
-        _status,
-        "deepdialogue status\n  deepdialogue status runs/paper",
-    )
-    status.add_argument(
-        "run", type=Path, nargs="?", metavar="RUN", help="a run folder; all under runs/ where none is named"
-    )
-
-    show = verb(
-        "show",
-        "show one dialogue, its emotions in colour",
-        _show,
-        "deepdialogue show runs/quickstart travel_1_7",
-    )
-    show.add_argument("run", type=Path, metavar="RUN", help="a run folder")
-    show.add_argument(
-        "id",
-        nargs="?",
-        metavar="ID",
-        help="an id, or the part after the slash; the first dialogue where none is named",
-    )
-
-    export = verb(
-        "export",
-        "write full recordings, one file a dialogue, with RTTM and metadata, for speech tools",
-        _export,
-        "deepdialogue export dist/deepdialogue --config xtts --out exported --split train\n"
-        "  deepdialogue export runs/quickstart travel_1_7 --config xtts --out exported --channels 2 --format wav",
-    )
-    export.add_argument("source", type=Path, metavar="SOURCE", help="a run folder or a packaged dataset")
-    export.add_argument(
-        "ids",
-        nargs="*",
-        metavar="ID",
-        help="an id, or the part after the slash; all dialogues where none is named",
-    )
-    export.add_argument("--config", required=True, help="whose voices: xtts, orpheus, …")
-    export.add_argument(
-        "--out", type=Path, required=True, help="the folder; it keeps to one source and one set of options"
-    )
-    for name in ("domain", "pairing", "split"):
-        export.add_argument(
-            f"--{name}",
-            action="append",
-            default=[],
-            dest=f"{name}s",
-            metavar=name.upper(),
-            help="only this; may be repeated",
-        )
-    export.add_argument(
-        "--channels",
-        type=int,
-        choices=(1, 2),
-        default=1,
-        help="2 puts LLM1 left and LLM2 right (%(default)s)",
-    )
-    export.add_argument("--format", choices=("flac", "wav"), default="flac", help="in 16 bits (%(default)s)")
-    export.add_argument(
-        "--sampling-rate",
-        type=int,
-        metavar="HERTZ",
-        dest="sampling_rate_hz",
-        help="such as 16000; the recordings' own where none is named",
-    )
-
-    validate = verb(
-        "validate",
-        "check a dataset folder: schema, counts, checksums, and that all audio decodes",
-        _validate,
-        "deepdialogue validate dist/deepdialogue",
-    )
-    validate.add_argument("folder", type=Path, metavar="FOLDER", help="a packaged dataset")
+    for name, command in commands().items():
+        command.options(verb(name, command.HELP, command.do, command.EXAMPLES))
     return parser
 
 
@@ -310,7 +203,7 @@ def _stage(options: argparse.Namespace) -> int:
                 show_estimate(run, Console())
         elif options.verb == "package":
             _say_made(run)
-        return _status_of(tally)
+        return tally.status
 
 
 def _build(options: argparse.Namespace) -> int:
@@ -330,13 +223,13 @@ def _build(options: argparse.Namespace) -> int:
             say(
                 f"{whole.failed} items failed and are owed again: `deepdialogue status {run.folder}` says why"
             )
-        return _status_of(whole)
+        return whole.status
 
 
 def _timed(run: Run, name: str) -> Tally:
     begin = time.monotonic()
     tally = asyncio.run(stage(name)(run))
-    _say_done(name, tally, begin)
+    say(tally.told(name, time.monotonic() - begin))
     return tally
 
 
@@ -344,97 +237,14 @@ def _timed_together(run: Run) -> list[Tally]:
     begin = time.monotonic()
     tallies = list(asyncio.run(generate_and_judge(run)))
     for name, tally in zip(("generate", "judge"), tallies, strict=True):
-        _say_done(name, tally, begin)
+        say(tally.told(name, time.monotonic() - begin))
     return tallies
-
-
-def _say_done(name: str, tally: Tally, begin: float) -> None:
-    given_up = f", {tally.given_up} given up" if tally.given_up else ""
-    say(
-        f"{name}: {tally.done} done, {tally.skipped} done before, {tally.failed} failed{given_up}, "
-        f"{time.monotonic() - begin:.1f} s"
-    )
-
-
-def _status_of(tally: Tally) -> int:
-    return 3 if tally.failed else 0
 
 
 def _say_made(run: Run) -> None:
     from builder.dataset import describe
 
     print(describe(run.out))
-
-
-def _ingest(options: argparse.Namespace) -> int:
-    from builder.stages.ingest import ingest
-
-    with Run(options.run, load_study(options.study)) as run:
-        tally = asyncio.run(ingest(run, options.source))
-        say(f"ingest: {tally.done} done, {tally.skipped} done before, {tally.failed} refused")
-        for failure in run.unresolved("ingest"):
-            say(f"  {failure.id}: {failure.message}")
-        return _status_of(tally)
-
-
-def _doctor(options: argparse.Namespace) -> int:
-    from builder.doctor import doctor, show_findings
-
-    findings = asyncio.run(doctor(load_study(options.study), load_site(options.site)))
-    show_findings(findings, Console())
-    return 1 if any(finding.faults for finding in findings) else 0
-
-
-def _endpoints(options: argparse.Namespace) -> int:
-    from builder.hosting import endpoints, read_hosting
-
-    site = load_site(options.site)
-    hosting = read_hosting(site.endpoints, site.name)
-    return endpoints(
-        options.action, load_study(options.study), hosting, Console(), yes=options.yes, delete=options.delete
-    )
-
-
-def _status(options: argparse.Namespace) -> int:
-    folders = (
-        [options.run] if options.run else sorted(path.parent for path in Path("runs").glob("*/run.json"))
-    )
-    if not folders:
-        raise ConfigError(
-            "there is no run under runs/: name a run folder, or start one with `deepdialogue build`"
-        )
-    for folder in folders:
-        with Run(folder, writable=False) as run:
-            show_status(run, Console())
-    return 0
-
-
-def _show(options: argparse.Namespace) -> int:
-    with Run(options.run, writable=False) as run:
-        show_dialogue(run, options.id, Console())
-    return 0
-
-
-def _export(options: argparse.Namespace) -> int:
-    from builder.export import Options, export
-
-    begin = time.monotonic()
-    chosen = Options(**{name: getattr(options, name) for name in Options.__struct_fields__})
-    tally = export(options.source, options.out, chosen)
-    _say_done("export", tally, begin)
-    return _status_of(tally)
-
-
-def _validate(options: argparse.Namespace) -> int:
-    from builder.dataset import describe
-    from builder.validation import validate
-
-    faults = validate(options.folder)
-    for fault in faults:
-        say(f"deepdialogue: error: {fault}")
-    if not faults:
-        print(describe(options.folder))
-    return 1 if faults else 0
 
 
 if __name__ == "__main__":

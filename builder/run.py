@@ -93,6 +93,16 @@ class Tally(Record):
         rows = [msgspec.structs.astuple(tally) for tally in tallies]
         return cls(*(sum(column) for column in zip(*rows, strict=True))) if rows else cls()
 
+    @property
+    def status(self) -> int:
+        """The exit status: 3 where items failed and are owed again."""
+        return 3 if self.failed else 0
+
+    def told(self, name: str, seconds: float) -> str:
+        """One line for a person, with how long it took."""
+        given_up = f", {self.given_up} given up" if self.given_up else ""
+        return f"{name}: {self.done} done, {self.skipped} done before, {self.failed} failed{given_up}, {seconds:.1f} s"
+
 
 class _Pin(Record):
     study: Study

@@ -1,0 +1,33 @@
+"""show: one dialogue on the terminal.
+
+Law of the file: it parses, calls and prints.
+"""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from builder.run import Run
+from builder.views import show_dialogue
+
+HELP = "show one dialogue, its emotions in colour"
+EXAMPLES = ("deepdialogue show runs/quickstart travel_1_7",)
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Adds its arguments."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument(
+        "id",
+        nargs="?",
+        metavar="ID",
+        help="an id, or the part after the slash; the first dialogue where none is named",
+    )
+
+
+def do(options: argparse.Namespace) -> int:
+    """Does it."""
+    with Run(options.run, writable=False) as run:
+        show_dialogue(run, options.id, Console())
+    return 0

@@ -1,0 +1,38 @@
+"""status: how far a run is, and what failed.
+
+Law of the file: it parses, calls and prints.
+"""
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+
+from builder.errors import ConfigError
+from builder.run import Run
+from builder.views import show_status
+
+HELP = "show how far a run is and what failed"
+EXAMPLES = ("deepdialogue status", "deepdialogue status runs/paper")
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Adds its arguments."""
+    parser.add_argument(
+        "run", type=Path, nargs="?", metavar="RUN", help="a run folder; all under runs/ where none is named"
+    )
+
+
+def do(options: argparse.Namespace) -> int:
+    """Does it."""
+    folders = (
+        [options.run] if options.run else sorted(path.parent for path in Path("runs").glob("*/run.json"))
+    )
+    if not folders:
+        raise ConfigError(
+            "there is no run under runs/: name a run folder, or start one with `deepdialogue build`"
+        )
+    for folder in folders:
+        with Run(folder, writable=False) as run:
+            show_status(run, Console())
+    return 0
