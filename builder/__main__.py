@@ -24,12 +24,13 @@ from rich.console import Console
 from builder.commands import commands
 from builder.config import load_site, load_study
 from builder.core.part import Part
-from builder.errors import ConfigError, DeepDialogueError
+from builder.errors import ConfigError, DeepDialogueError, first_line
 from builder.pipeline import STAGES, generate_and_judge, stage
-from builder.progress import say
+from builder.progress import plain, say
 from builder.run import Run, Tally
 from builder.views import show_estimate, show_plan
 
+_TRACEBACK = "DEEPDIALOGUE_TRACEBACK"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 
 _EXAMPLES = """\
@@ -105,6 +106,15 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         say("deepdialogue: interrupted: what is finished is kept; run the same command to go on")
         return 130
+    except Exception as error:
+        if os.environ.get(_TRACEBACK):
+            raise
+        said = plain(f"{type(error).__name__}: {first_line(error)}")
+        say(
+            f"deepdialogue: error: a fault of this program or of a library: {said}: what is finished is kept; "
+            f"{_TRACEBACK}=1 shows where it happened, which a report of it should say"
+        )
+        return 1
     return status
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from builder.__main__ import _parser
+from builder.__main__ import _parser, main
 from tests.commands import (
     REHEARSAL,
     deepdialogue,
@@ -405,3 +405,23 @@ def test_what_a_server_says_reaches_the_terminal_without_its_escape_codes(tmp_pa
     )
     refused(done, "no backend")
     assert not set(done.stderr) & set("\x1b\x07")
+
+
+def test_a_fault_nobody_foresaw_is_one_line_too_and_its_traceback_is_there_for_the_asking(
+    tmp_path, monkeypatch, capsys
+):
+    (tmp_path / "runs/some").mkdir(parents=True)
+    (tmp_path / "runs/some/run.json").touch()
+    monkeypatch.chdir(tmp_path)
+
+    def broken(*_, **__):
+        raise LookupError("a plug-in's \x1b[2J fault\nand more of it")
+
+    monkeypatch.setattr("builder.commands.status.Run", broken)
+    assert main(["status"]) == 1
+    said = capsys.readouterr().err
+    assert "LookupError: a plug-in's \ufffd[2J fault: what is finished is kept" in said
+    assert said.count("\n") == 1
+    monkeypatch.setenv("DEEPDIALOGUE_TRACEBACK", "1")
+    with pytest.raises(LookupError):
+        main(["status"])
