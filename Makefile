@@ -37,6 +37,9 @@ bench: $(TEST)/.installed $(if $(PEERS),$(PEER_VENVS:%=%/.installed))
 	$(TEST)/bin/python -m benchmarks.s1
 	$(TEST)/bin/python -m benchmarks.s2
 	$(TEST)/bin/python -m benchmarks.s3
+	$(TEST)/bin/python -m benchmarks.p1
+	$(TEST)/bin/python -m benchmarks.p2 $(if $(PEERS),--peers .venvs/peers)
+	$(TEST)/bin/python -m benchmarks.p3
 
 format: $(TEST)/.installed
 	$(TEST)/bin/ruff format .

@@ -4,8 +4,8 @@
     import deepdialogue                           the same call anywhere, with data_dir= or DEEPDIALOGUE_DATA
     deepdialogue.load("xtts", split="train")      decoded with soundfile: no torchcodec, no FFmpeg, no PyTorch
 
-One row is one dialogue. `features` is the contract between the packager, which writes `schema` and
-`card_features`, and everyone who reads. `datasets` 3 can also run this file as a loading script.
+One row is one dialogue, or one turn in a config named `...-turns`. `features` is the contract between the packager, which
+writes `schema` and `card_features`, and everyone who reads. `datasets` 3 can also run this file as a loading script.
 
 Law of the file: it stands alone on `datasets` and pyarrow, imports one module a line (the script scanner of
 `datasets` 3 reads no more), and works alike on `datasets` 3.6, 4.8 and 5.2.
@@ -19,7 +19,8 @@ import io
 import json
 import logging
 import os
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -49,12 +50,13 @@ __all__ = [
     "decoded",
     "features",
     "load",
+    "messages",
     "register",
     "schema",
 ]
 
-CONFIGS = ("xtts", "orpheus", "text-only")
-"""The same dialogues spoken by one engine, by another, and not at all."""
+CONFIGS = ("xtts", "orpheus", "text-only", "xtts-turns", "orpheus-turns")
+"""The same dialogues spoken by one engine, by another, and not at all; then the spoken ones with one turn a row."""
 
 SPLITS = ("train", "validation", "test")
 
@@ -130,30 +132,52 @@ def features(config: str = "xtts", labels: Labels = LABELS, sampling_rate: int =
     """The columns of one config: the one contract between packager and readers.
 
     Args:
-        config: a config's name. Every config but `text-only` has audio.
+        config: a config's name. Every config but `text-only` has audio; one that ends in `-turns` has one turn a row.
         labels: the names behind the label numbers.
         sampling_rate: of the audio, in hertz.
 
     Returns:
-        The features of one row, a dialogue. `duration` is in seconds, with the pauses between turns; `start`
+        The features of one row. Of a dialogue, `duration` is in seconds, with the pauses between turns; `start`
         and `end` of a turn are seconds from the dialogue's beginning; `audio` has one clip a turn, in the
-        turns' order.
+        turns' order. Of a turn, `id` is the dialogue's with the number of the turn, `.../01`; `duration` is the
+        clip's, and `audio` the clip.
     """
-    spoken = config != "text-only"
     string = datasets.Value("string")
     seconds = datasets.Value("float64")
     model = _classes(labels.models)
+    audio = datasets.Audio(sampling_rate=sampling_rate)
     turn = {
         "speaker": _classes(SPEAKERS),
         "text": string,
         "emotion": _classes(labels.emotions),
         "ravdess": _classes(RAVDESS),
     }
-    columns: dict[str, Any] = {
-        "id": string,
+    place = {
         "split": _classes(SPLITS),
         "domain": _classes(labels.domains),
         "pairing": _classes(labels.pairings),
+    }
+    if config.endswith("-turns"):
+        columns: dict[str, Any] = {
+            "id": string,
+            "dialogue": string,
+            "turn": datasets.Value("int32"),
+            "num_turns": datasets.Value("int32"),
+            **place,
+            "rehearsal": datasets.Value("bool"),
+            "model": model,
+            "checkpoint": string,
+            "engine": string,
+            "voice": string,
+            **turn,
+            "start": seconds,
+            "duration": seconds,
+            "audio": audio,
+        }
+        return datasets.Features(columns)
+    columns = {
+        "id": string,
+        **place,
         "first_model": model,
         "second_model": model,
         "first_checkpoint": string,
@@ -161,6 +185,7 @@ def features(config: str = "xtts", labels: Labels = LABELS, sampling_rate: int =
         "rehearsal": datasets.Value("bool"),
         "num_turns": datasets.Value("int32"),
     }
+    spoken = config != "text-only"
     if spoken:
         columns |= {"engine": string, "first_voice": string, "second_voice": string, "duration": seconds}
         turn |= {"start": seconds, "end": seconds}
@@ -168,7 +193,7 @@ def features(config: str = "xtts", labels: Labels = LABELS, sampling_rate: int =
     columns["turns"] = [turn]
     if spoken:
         # Beside the turns, not in them: text alone is then read without touching the audio.
-        columns["audio"] = [datasets.Audio(sampling_rate=sampling_rate)]
+        columns["audio"] = [audio]
     return datasets.Features(columns)
 
 
@@ -262,12 +287,22 @@ class DeepDialogue(Parquet):  # type: ignore[misc]
         return _each(loaded, functools.partial(_with_audio, audio=audio))
 
 
-def load(
+def load(  # noqa: PLR0913 - each is one thing that can be asked for
     config: str = "xtts",
     split: str | None = None,
     *,
     data_dir: str | os.PathLike[str] | None = None,
+    revision: str | None = None,
     streaming: bool = False,
+    domain: str | Iterable[str] | None = None,
+    pairing: str | Iterable[str] | None = None,
+    emotion: str | Iterable[str] | None = None,
+    ravdess: str | Iterable[str] | None = None,
+    speaker: str | Iterable[str] | None = None,
+    voice: str | Iterable[str] | None = None,
+    turns: int | Iterable[int] | None = None,
+    level: str | None = None,
+    memory_mb: int | None = None,
     decode: bool = True,
     sampling_rate: int | None = None,
     **options: Any,
@@ -275,28 +310,54 @@ def load(
     """Loads a config and decodes its audio with soundfile: no torchcodec, no FFmpeg, no PyTorch.
 
     Nothing is rewritten: a clip is decoded when its row is read. `filter` and `map` read whole rows unless given
-    `input_columns`; `with_format(None)` ends the decoding, as before `save_to_disk`. A decoded stream has no
-    `features`: number 3 of its column `domain` is `DOMAINS[3]`.
+    `input_columns`; `with_format(None)` ends the decoding, as before `save_to_disk`. A decoded stream of all rows has
+    no `features`: number 3 of its column `domain` is `DOMAINS[3]`.
+
+    A subset (`domain` to `level`, each one name or several) is streamed, and nothing else is read: see docs/train.md.
 
     Args:
         config: one of `CONFIGS`.
         split: a split, or a slice such as `train[:10]` unless streaming; None loads them all.
-        data_dir: the dataset's root, as `DeepDialogue` says.
+        data_dir: the dataset's root, as `DeepDialogue` says; also `ORG/NAME` of a repository of the Hub.
+        revision: of a repository of the Hub: a tag such as `v1.0.0`, a branch or a commit.
         streaming: whether to read rows as they are asked for, without a copy in the cache.
+        domain: of the dialogue.
+        pairing: of the dialogue.
+        emotion: of a turn.
+        ravdess: the acted class of a turn.
+        speaker: of a turn, `LLM1` or `LLM2`.
+        voice: both voices of the dialogue are among these.
+        turns: how many turns a dialogue has: a number, or several such as `range(3, 7)`.
+        level: `turn` for one turn a row, those of that emotion, RAVDESS class and speaker; `dialogue` for one dialogue a
+            row, those that have such a turn. None is what the config says.
+        memory_mb: what a subset may hold in memory, in each process; None is 256.
         decode: whether to decode; else `audio` holds the encoded `bytes` and the `path`, a bare file name.
         sampling_rate: to decode audio at, in hertz; None keeps the dataset's own. Unused unless decoding.
-        options: what a builder takes, such as `columns`, `filters`, `cache_dir` or `token`.
+        options: what a builder takes, such as `columns`, `filters`, `cache_dir` or `token`; of a subset, `columns` and
+            `token`.
 
     Returns:
         What `datasets.load_dataset` returns: a Dataset, or an IterableDataset when streaming, or a dict of
-        them. Each item of `audio` is `{"array": ..., "sampling_rate": hertz, "path": file name}`, the array
-        float32 of shape (samples,) in -1..1.
+        them. Each item of `audio`, or `audio` itself where a row is a turn, is `{"array": ..., "sampling_rate":
+        hertz, "path": file name}`, the array float32 of shape (samples,) in -1..1. A subset is a
+        `builder.reader.stream.Stream`, an IterableDataset with a length that shuffles and resumes exactly.
 
     Raises:
         FileNotFoundError: there is no such dataset, or it lacks the config.
-        ImportError: soundfile is missing, or soxr where audio must be resampled.
-        ValueError: an unknown config or split.
+        ImportError: soundfile is missing, or soxr where audio must be resampled, or deepdialogue where a subset is wanted.
+        ValueError: an unknown config, split or name; a subset that is not streamed.
     """
+    data_dir = _root(data_dir, revision) if revision or data_dir else data_dir
+    asked = {
+        "domain": domain, "pairing": pairing, "emotion": emotion, "ravdess": ravdess, "speaker": speaker,
+        "voice": voice, "turns": turns, "level": level, "memory_mb": memory_mb,
+    }  # fmt: skip
+    if asked := {name: value for name, value in asked.items() if value is not None}:
+        if not streaming:
+            raise ValueError(f"{', '.join(asked)}: a subset is streamed: say streaming=True")
+        return _subset(
+            data_dir, config, split, decode=decode, sampling_rate=sampling_rate, **asked, **options
+        )
     builder = DeepDialogue(config_name=config, data_dir=data_dir, hash=_fingerprint(), **options)
     # The parent's methods: what they return is decoded here, so nothing needs saying about torchcodec.
     if streaming:
@@ -307,6 +368,49 @@ def load(
     if decode:
         return decoded(loaded, sampling_rate)
     return _each(loaded, functools.partial(_with_audio, audio=datasets.Audio(decode=False)))
+
+
+def messages(
+    split: str | None = None,
+    *,
+    data_dir: str | os.PathLike[str] | None = None,
+    revision: str | None = None,
+    streaming: bool = False,
+    assistant: str = "LLM2",
+    emotion_tags: bool = True,
+    **subset: Any,
+) -> Any:
+    """The dialogues as chats, as TRL and chat templates take them.
+
+    A chat begins with the user, alternates and ends with the assistant; with tags, what the user says ends in the emotion
+    that the assistant is to express. A last turn without an answer is left out and, where LLM1 is the assistant, its opening.
+
+    Args:
+        split: a split; None for each of them.
+        data_dir: as for `load`.
+        revision: as for `load`.
+        streaming: whether to read chats as they are asked for; else all of them are read into memory.
+        assistant: whom a model learns to be, `LLM1` or `LLM2`.
+        emotion_tags: whether the assistant is told what it feels.
+        subset: `domain`, `pairing`, `emotion` and `turns`, as for `load`, and `token`.
+
+    Returns:
+        Rows of `messages`, a list of `{"role": "user" or "assistant", "content": text}`: a Dataset, or a stream as `load`
+        gives for a subset; without a split, a dict of them.
+
+    Raises:
+        FileNotFoundError: there is no such dataset.
+        ImportError: deepdialogue is not installed.
+        ValueError: an unknown name.
+    """
+    root = _root(data_dir, revision)
+    chats = {"assistant": assistant, "emotion_tags": emotion_tags}
+    loaded = _subset(root, "text-only", split, chats=chats, **subset)
+    if streaming:
+        return loaded
+    if split is None:
+        return datasets.DatasetDict({name: _in_memory(stream) for name, stream in loaded.items()})
+    return _in_memory(loaded)
 
 
 def decoded(loaded: Any, sampling_rate: int | None = None) -> Any:
@@ -333,10 +437,10 @@ class SoundfileFormatter(PythonFormatter):  # type: ignore[misc]
         features: datasets.Features | None = None,
         lazy: bool = False,  # noqa: FBT001, FBT002 - as the parent has it
         token_per_repo_id: Any = None,
-        decode: Callable[[list[Any]], list[Any]] | None = None,
+        decode: Callable[[Any], Any] | None = None,
     ) -> None:
         if features and "audio" in features:
-            features = datasets.Features({**features, "audio": [datasets.Audio(decode=False)]})
+            features = _with_clips(features, datasets.Audio(decode=False))
         super().__init__(features, lazy, token_per_repo_id)
         self.decode = decode or _decode
 
@@ -405,8 +509,16 @@ def _is_packaged(folder: Path) -> bool:
     return (folder / "README.md").is_file() and not (folder / "deepdialogue.py").exists()
 
 
-def _root(data_dir: str | os.PathLike[str] | None) -> str:
+def _root(data_dir: str | os.PathLike[str] | None, revision: str | None = None) -> str:
     if named := os.fspath(data_dir or os.environ.get("DEEPDIALOGUE_DATA", "")):
+        if re.fullmatch(r"[\w-]+[\w.-]*/[\w.-]+", named) and not Path(named).exists():
+            named = f"hf://datasets/{named}"
+        if revision is not None:
+            if not named.startswith("hf://") or "@" in named:
+                raise ValueError(
+                    f"revision={revision!r}: {named} is no repository without a revision: leave it out"
+                )
+            named = f"{named.rstrip('/')}@{revision}"
         return named.rstrip("/") if "://" in named else str(Path(named).expanduser().absolute())
     for folder in (Path("deepdialogue"), Path("dist", "deepdialogue")):
         if _is_packaged(folder):
@@ -415,6 +527,22 @@ def _root(data_dir: str | os.PathLike[str] | None) -> str:
         "no DeepDialogue dataset here: pass data_dir=, or set DEEPDIALOGUE_DATA to a packaged folder or to "
         "hf://datasets/ORG/NAME, or work where ./deepdialogue or ./dist/deepdialogue is a packaged folder"
     )
+
+
+def _subset(data_dir: str | os.PathLike[str] | None, config: str, split: str | None, **asked: Any) -> Any:
+    if config not in CONFIGS:
+        raise ValueError(f"config {config!r} not found. Available: {list(CONFIGS)}")
+    try:
+        reader = importlib.import_module("builder.reader.subset")
+    except ImportError as error:
+        raise ImportError(
+            f"a subset needs deepdialogue installed ({error}): pip install deepdialogue"
+        ) from None
+    return reader.subset(_root(data_dir), config, split, **asked)
+
+
+def _in_memory(stream: Any) -> datasets.Dataset:
+    return datasets.Dataset.from_list(list(stream), features=stream.features, split=stream.split)
 
 
 def _shards(root: str, config: str, download: datasets.DownloadConfig) -> DataFilesDict:
@@ -447,7 +575,7 @@ def _each(loaded: Any, change: Callable[[Any], Any]) -> Any:
 
 def _decoded(dataset: Any, sampling_rate: int | None) -> Any:
     clips = dataset.features["audio"]
-    own = clips[0] if isinstance(clips, list) else clips.feature
+    own = clips[0] if isinstance(clips, list) else getattr(clips, "feature", clips)
     decode = functools.partial(_decode, sampling_rate=sampling_rate or own.sampling_rate)
     if isinstance(dataset, datasets.IterableDataset):
         return _with_audio(dataset, datasets.Audio(decode=False)).map(
@@ -457,26 +585,31 @@ def _decoded(dataset: Any, sampling_rate: int | None) -> Any:
     return dataset.with_format("soundfile", decode=decode)
 
 
-def _decode_row(row: dict[str, Any], decode: Callable[[list[Any]], list[Any]]) -> dict[str, Any]:
+def _decode_row(row: dict[str, Any], decode: Callable[[Any], Any]) -> dict[str, Any]:
     return {"audio": decode(row["audio"])}
 
 
-def _decode(clips: list[dict[str, Any]], sampling_rate: int | None = None) -> list[dict[str, Any]]:
-    """Decodes encoded clips, and resamples those of another rate."""
-    waveforms = []
-    for clip in clips:
-        samples, rate = _needed("soundfile").read(io.BytesIO(clip["bytes"]), dtype="float32")
-        if samples.ndim > 1:
-            samples = samples.mean(axis=1)
-        if sampling_rate not in {None, rate}:
-            samples, rate = _needed("soxr").resample(samples, rate, sampling_rate), sampling_rate
-        waveforms.append({"array": samples, "sampling_rate": rate, "path": clip["path"]})
-    return waveforms
+def _decode(audio: Any, sampling_rate: int | None = None) -> Any:
+    """Decodes an encoded clip, or a list of them, and resamples one of another rate."""
+    if isinstance(audio, list):
+        return [_decode(clip, sampling_rate) for clip in audio]
+    samples, rate = _needed("soundfile").read(io.BytesIO(audio["bytes"]), dtype="float32")
+    if samples.ndim > 1:
+        samples = samples.mean(axis=1)
+    if sampling_rate not in {None, rate}:
+        samples, rate = _needed("soxr").resample(samples, rate, sampling_rate), sampling_rate
+    return {"array": samples, "sampling_rate": rate, "path": audio["path"]}
+
+
+def _with_clips(features: Any, audio: datasets.Audio) -> datasets.Features:
+    """The same features with another audio, one or a list of them as before."""
+    one = isinstance(features["audio"], datasets.Audio)
+    return datasets.Features({**features, "audio": audio if one else [audio]})
 
 
 def _with_audio(dataset: Any, audio: datasets.Audio) -> Any:
     """The same data with another audio feature, nothing copied: `Dataset.cast` would write it all anew."""
-    contract = datasets.Features({**dataset.features, "audio": [audio]})
+    contract = _with_clips(dataset.features, audio)
     if isinstance(dataset, datasets.IterableDataset):
         return dataset.cast(contract)
     info = dataset.info.copy()

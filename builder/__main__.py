@@ -42,6 +42,7 @@ examples:
   deepdialogue show runs/quickstart travel_1_7          one dialogue, its emotions in colour
   deepdialogue ingest DOWNLOADED --run runs/published   the published data becomes a run
   deepdialogue validate dist/deepdialogue               schema, counts, checksums, audio
+  deepdialogue push dist/deepdialogue ORG/NAME          a version on the Hub: one commit, one tag
 
 A study says what is made, a site says where. Both are TOML files; configs/ holds some to start from. Everything made
 lies in the run folder; stop at any moment, run the same command again, and it goes on.

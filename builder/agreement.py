@@ -248,7 +248,7 @@ def calibrate(
     resamples = Resamples(seed)
     halves: tuple[list[str], list[str]] = [], []
     for id in shared:
-        halves[seed_of(seed, "calibration", id, bits=1)].append(id)
+        halves[not is_fitted_on(id, seed)].append(id)
     chosen_on, reported_on = halves
     accepted = np.array([people[id] >= passing for id in chosen_on], bool)
     threshold, fitted = _best_threshold(np.array([judge[id] for id in chosen_on]), accepted)
@@ -273,6 +273,11 @@ def calibrate(
         votes=_confusion(votes),
         held_out=held_out,
     )
+
+
+def is_fitted_on(id: str, seed: int) -> bool:
+    """Whether a dialogue is in the half that is chosen on, and not in the one that is reported on."""
+    return not seed_of(seed, "calibration", id, bits=1)
 
 
 def weights(kappas: Mapping[str, float | None]) -> dict[str, float]:

@@ -4,65 +4,42 @@ Law of the file: no figure is written by hand; what was not measured is not on t
 words, whatever Markdown they hold.
 """
 
+import hashlib
 import re
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from huggingface_hub import DatasetCard, DatasetCardData
 
 import deepdialogue
-from builder.config import TEXT_ONLY, resources
-from builder.core.prosody import Effect, Heard, fullest
+from builder.agreement import agreement
+from builder.annotations import annotations
+from builder.config import TEXT_ONLY, TURNS, resources
+from builder.core.bias import bias
+from builder.core.licence import non_commercial
+from builder.core.prosody import Effect
 from builder.core.row import Row
 from builder.core.statistics import Census
-from builder.core.verdict import decide
 from builder.dataset import Shard
+from builder.evidence import not_held
+from builder.panel import asked, calibration, panel, told, toml
 from builder.progress import plain
 from builder.run import Run
+from builder.shards import Contract
+from builder.sounds import Loudness, Sound, by_count
 
 _TASKS = ["text-generation", "text-to-speech", "automatic-speech-recognition", "audio-classification"]
-_CONTRASTS = {
-    "angry over sad": ("emotion", "angry", "sad"),
-    "excited over relaxed": ("emotion", "excited", "relaxed"),
-    "acted angry over sad": ("ravdess", "angry", "sad"),
-    "high over low arousal": ("arousal", "high", "low"),
-}
+_SHORT_WORDS = 3
 _MARKUP = re.compile(r"[\\`<>\[\]|]")
+CITATION = """@article{koudounas2025deepdialogue,
+  title   = {DeepDialogue: A Multi-Turn Emotionally-Rich Spoken Dialogue Dataset},
+  author  = {Koudounas, Alkis and La Quatra, Moreno and Baralis, Elena},
+  journal = {arXiv preprint arXiv:2505.19978},
+  year    = {2025}
+}"""
 _SIZES = ((1000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
-
-
-class Sound:
-    """What was heard in the clips of one config, and how often they had to be spoken.
-
-    Args:
-        run: whose clips they are.
-        config: which of them.
-    """
-
-    def __init__(self, run: Run, config: str) -> None:
-        self.heard = Heard(run.study.vocabulary.emotions)
-        self.recordings = self.measured = self.clips = self.again = 0
-        self.faults: Counter[str] = Counter()
-        """Attempts that failed, by check."""
-        self.not_run: Counter[tuple[str, str]] = Counter()
-        """Recordings by measure that did not run and by reason."""
-        self._recordings = run.recordings[config]
-        self._measured = run.measured(config) if run.began(f"measures/{config}") else None
-
-    def add(self, row: Row) -> None:
-        """Counts one recording."""
-        self.recordings += 1
-        for clip in self._recordings[row["id"]].clips:
-            self.clips += 1
-            self.again += clip.attempts > 1
-            self.faults.update(clip.faults)
-        measured = fullest(self._measured.each(row["id"])) if self._measured else None
-        if measured is None:
-            return
-        self.not_run.update(measured.not_run.items())
-        self.measured += bool(measured.done)
-        emotions, ravdess = ([turn[key] for turn in row["turns"]] for key in ("emotion", "ravdess"))
-        self.heard.add(emotions, ravdess, measured.clips)
 
 
 class Figures:
@@ -85,13 +62,128 @@ class Figures:
         self.engines: dict[str, set[str]] = {}
         self.voices: dict[str, Counter[str]] = {}
         """Turns by voice, by config."""
-        self.checkpoints: Counter[str] = Counter()
-        """Dialogues by checkpoint; a dialogue of one checkpoint counts once."""
+        self.hours_by_pairing: dict[str, dict[str, float]] = defaultdict(lambda: defaultdict(float))
+        """By config."""
+        self.checkpoints: Counter[tuple[str, str]] = Counter()
+        """Dialogues by model and checkpoint; a dialogue that a model holds with itself counts once."""
+        self.short = 0
+        """Turns of fewer than three words."""
+        self.alike = 0
+        """Dialogues that say word for word what another says."""
+        self._said: set[bytes] = set()
 
     @property
     def spoken_by(self) -> str:
         """Every engine of every config."""
         return ", ".join(sorted(set().union(*self.engines.values())))
+
+    @property
+    def emotions(self) -> tuple[str, ...]:
+        """Of the vocabulary."""
+        return tuple(self._run.study.vocabulary.emotions)
+
+    @property
+    def unreached(self) -> list[str]:
+        """Emotions that no turn has."""
+        return [name for name in self.emotions if not self.census.by_emotion[name]]
+
+    @cached_property
+    def followed(self) -> Counter[str]:
+        """Turns that another follows, by emotion."""
+        counts: Counter[str] = Counter()
+        for (one, _), count in self.census.transitions.items():
+            counts[one] += count
+        return counts
+
+    @cached_property
+    def edges(self) -> set[tuple[str, str]]:
+        """Every transition that the emotion graph allows, as (from, to)."""
+        plan, graph = self._run.study.plan, self._run.study.vocabulary.graph()
+        return (graph.opened() if plan and plan.transitions.rule == "reachable" else graph).edges()
+
+    @property
+    def astray(self) -> int:
+        """Transitions that follow no edge of the emotion graph."""
+        return sum(count for pair, count in self.census.transitions.items() if pair not in self.edges)
+
+    @property
+    def loudness(self) -> dict[str, Loudness]:
+        """By config that has clips whose loudness is known."""
+        return {config: sound.loudness for config, sound in self.sounds.items() if sound.loudness.clips}
+
+    @cached_property
+    def retention(self) -> dict[str, Any]:
+        """What became of every dialogue of the run."""
+        return retention(self._run)
+
+    @property
+    def judged(self) -> bool:
+        """Whether any dialogue was marked, so that a share that was accepted says something."""
+        return (
+            bool(self._run.study.judges)
+            and self.retention["outcomes"].total() > self.retention["outcomes"]["not judged"]
+        )
+
+    @property
+    def accepted_by_pairing(self) -> list[tuple[float, str]]:
+        """Shares of those held, in [0, 1], the smallest first."""
+        return sorted(
+            (counts["accepted"] / counts["held"], name)
+            for name, counts in self.retention["pairings"].items()
+            if counts["held"]
+        )
+
+    @property
+    def non_commercial(self) -> list[str]:
+        """What speaks that may not be used commercially, with its licence."""
+        engines = [engine for engines in self.engines.values() for engine in engines]
+        return non_commercial(engines, [voice for voices in self.voices.values() for voice in voices])
+
+    @property
+    def limits(self) -> list[str]:
+        """What a user has to know, counted, in sentences without markup."""
+        census, outcomes, ravdess = self.census, self.retention["outcomes"], self.census.by_ravdess
+        acted, most = min(ravdess.items(), key=lambda item: (-item[1], item[0]))
+        found = [f"{100 * most / census.turns:.1f} % of the turns are of the acted class {acted}."]
+        if self.rehearsal:
+            found.insert(0, "Stand-ins took part: this is a rehearsal, not training data.")
+        if self.unreached:
+            found.append(
+                f"{len(self.unreached)} of {len(self.emotions)} emotions never occur: {', '.join(self.unreached)}."
+            )
+        if self.alike:
+            found.append(f"{self.alike} dialogues say word for word what another says.")
+        if self.short:
+            found.append(f"{self.short} of {census.turns} turns have fewer than three words.")
+        for outcome, why in (
+            ("undecided", "judges abstained"),
+            ("not judged", "nobody has judged them yet"),
+        ):
+            if count := outcomes[outcome]:
+                found.append(f"{count} dialogues are left out because {why}.")
+        if self.judged and len(shares := self.accepted_by_pairing) > 1:
+            (low, least), (high, best) = shares[0], shares[-1]
+            found.append(
+                f"Judges accepted {100 * high:.0f} % of the dialogues of {best} and {100 * low:.0f} % of those of {least}."
+            )
+        return [*found, *self._speech_limits]
+
+    @property
+    def _speech_limits(self) -> list[str]:
+        found = []
+        total = self.census.dialogues
+        for config, sound in self.sounds.items():
+            if missing := total - sound.recordings:
+                found.append(f"{missing} of {total} dialogues have no recording in {config}.")
+            if sound.again:
+                found.append(f"{sound.again} of {sound.clips} clips of {config} took more than one attempt.")
+            if sound.flagged:
+                found.append(
+                    f"{sound.flagged} of {sound.clips} clips of {config} fail a check and are kept as published."
+                )
+            if unknown := sound.clips - sound.loudness.clips:
+                found.append(f"The loudness of {unknown} of {sound.clips} clips of {config} is not known.")
+        return found
 
     def add(self, config: str, row: Row) -> None:
         """Counts one row of one config."""
@@ -99,14 +191,25 @@ class Figures:
         self.rehearsal |= row["rehearsal"]
         if config == TEXT_ONLY:
             turns = row["turns"]
+            words = "\n".join(turn["text"] for turn in turns).encode("utf-8", "surrogatepass")
+            said = hashlib.blake2b(words, digest_size=16).digest()
+            self.alike += said in self._said
+            self._said.add(said)
+            self.short += sum(len(turn["text"].split()) < _SHORT_WORDS for turn in turns)
             emotions = tuple(turn["emotion"] for turn in turns)
             self.census.add(row["domain"], row["pairing"], emotions, (turn["text"] for turn in turns))
-            self.checkpoints.update({row["first_checkpoint"], row["second_checkpoint"]})
+            self.checkpoints.update(
+                {
+                    (row["first_model"], row["first_checkpoint"]),
+                    (row["second_model"], row["second_checkpoint"]),
+                }
+            )
             return
         self.hours[config] += row["duration"] / 3600
+        self.hours_by_pairing[config][row["pairing"]] += row["duration"] / 3600
         if config not in self.sounds:
             self.sounds[config] = Sound(self._run, config)
-        self.sounds[config].add(row)
+        self.sounds[config].add(row["id"], [turn["emotion"] for turn in row["turns"]])
         self.engines.setdefault(config, set()).add(row["engine"])
         self.voices.setdefault(config, Counter()).update(
             row["first_voice"] if turn["speaker"] == "LLM1" else row["second_voice"] for turn in row["turns"]
@@ -123,24 +226,17 @@ def retention(run: Run) -> dict[str, Any]:
     for id in run.dialogues.ids():
         pairing = pairings[id.partition("/")[0]]
         pairing["held"] += 1
-        if not run.study.judges:
-            outcome = "accepted"
-        elif id not in run.reviews:
-            outcome = "not judged"
-        else:
-            decision = decide(run.reviews[id], run.study.acceptance)
-            outcome = decision.outcome
-            reasons.update(f"{outcome}: {reason}" for reason in decision.reasons)
+        decision = run.decision(run.reviews.get(id))
+        outcome = decision.outcome if decision else "not judged"
+        reasons.update(f"{outcome}: {reason}" for reason in (decision.reasons if decision else ()))
         outcomes[outcome] += 1
         pairing[outcome] += 1
-    failures = Counter(
-        failure.boundary for failure in run.unresolved("generate") if failure.id not in run.dialogues
-    )
+    failures = not_held(run)
     return {
         "planned": len(run.scenarios),
         "held": len(run.dialogues),
-        "failures": dict(sorted(failures.items())),
-        "owed": len(run.scenarios) - len(run.dialogues) - failures.total(),
+        "failures": failures,
+        "owed": len(run.scenarios) - len(run.dialogues) - sum(failures.values()),
         "outcomes": outcomes,
         # By name where they are as many: the order of the ledger is nobody's business.
         "reasons": dict(sorted(reasons.items(), key=lambda item: (-item[1], item[0]))),
@@ -148,37 +244,50 @@ def retention(run: Run) -> dict[str, Any]:
     }
 
 
-def heard(run: Run, figures: Figures) -> dict[str, dict[str, Any]]:
+def heard(figures: Figures) -> dict[str, dict[str, Any]]:
     """By config what was measured and mended; without those of which there is nothing to say."""
-    contrasts = {
-        title: (kind, first, second)
-        for title, (kind, first, second) in _CONTRASTS.items()
-        if kind != "emotion" or {first, second} <= set(run.study.vocabulary.emotions)
-    }
-    sounds = {}
-    for config, sound in figures.sounds.items():
-        numbers = {
-            name: (
-                number,
-                [_effect(number.contrasts[kind].effect(*pair)) for kind, *pair in contrasts.values()],
-            )
-            for name, number in sorted(sound.heard.numbers.items())
+    return {
+        config: {
+            "sound": sound,
+            "contrasts": list(sound.contrasts),
+            "numbers": {
+                name: (number, [_effect(effect) for effect in sound.effects(name)])
+                for name, number in sorted(sound.heard.numbers.items())
+            },
+            "not_run": sorted(sound.not_run.items()),
+            "faults": by_count(sound.faults),
+            "found": by_count(sound.found),
+            "failures": dict(sorted(sound.failures.items())),
         }
-        failures = Counter(
-            failure.boundary
-            for failure in run.unresolved(f"synthesize-{config}")
-            if failure.id not in run.recordings[config]
-        )
-        if numbers or sound.not_run or sound.again or failures:
-            sounds[config] = {
-                "sound": sound,
-                "contrasts": list(contrasts),
-                "numbers": numbers,
-                "not_run": sorted(sound.not_run.items()),
-                "faults": sorted(sound.faults.items(), key=lambda item: (-item[1], item[0])),
-                "failures": dict(sorted(failures.items())),
-            }
-    return sounds
+        for config, sound in figures.sounds.items()
+        if sound.heard.numbers or sound.not_run or sound.again or sound.flagged or sound.failures
+    }
+
+
+def judging(run: Run) -> dict[str, Any]:
+    """What the judges that ask models did, how far they agree with each other and with people, and how they lean.
+
+    Empty where none of them voted; without people where nobody annotated.
+    """
+    judges, seed = run.judges(), run.study.seed
+    found = panel(run.reviews, asked(run), seed)
+    if not found.judges:
+        return {}
+    said = annotations(run.folder)
+    people, leanings = calibration(run, said), bias(run.reviews)
+    among = {name: one.alpha for name, one in agreement(said, seed).items()}
+    hub_ids = {name: model.hub_id for name, model in run.study.vocabulary.models.items()}
+    return {
+        "panel": found,
+        "models": {
+            name: ", ".join(hub_ids[model] for model in judges[name].models()) for name in found.judges
+        },
+        "people": people,
+        "among": among,
+        "criteria": sorted(found.alphas.keys() | among.keys()),
+        "leanings": [one for one in leanings if one.is_seen],
+        "compared": len(leanings),
+    }
 
 
 def _effect(effect: Effect | None) -> str:
@@ -187,13 +296,16 @@ def _effect(effect: Effect | None) -> str:
     return f"{effect.g:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}], {effect.first} and {effect.second}"
 
 
-def render(run: Run, figures: Figures, shards: list[Shard]) -> str:
+def render(
+    run: Run, figures: Figures, shards: list[Shard], pictures: Mapping[str, tuple[str, str]] = {}
+) -> str:
     """The whole card, with the YAML that makes `load_dataset` find the configs, splits and features.
 
     Args:
         run: whose dataset it is.
         figures: counted while the rows were written.
         shards: as they were written.
+        pictures: path and alternative text of every figure there is, by name.
     """
     study, vocabulary = run.study, run.study.vocabulary
     configs = list(dict.fromkeys(shard.config for shard in shards))
@@ -216,9 +328,14 @@ def render(run: Run, figures: Figures, shards: list[Shard]) -> str:
         study=study,
         figures=figures,
         census=figures.census,
-        retention=retention(run),
-        sounds=heard(run, figures),
-        configs=ordered,
+        retention=figures.retention,
+        pictures=pictures,
+        citation=CITATION,
+        sounds=heard(figures),
+        judging=judging(run),
+        told=told,
+        rule=toml(study.acceptance),
+        configs=[config for config in ordered if not config.endswith(TURNS)],
         splits=deepdialogue.SPLITS,
         emotions=vocabulary.emotions,
         models=vocabulary.models,
@@ -275,8 +392,8 @@ def _info(run: Run, config: str, shards: list[Shard]) -> dict[str, Any]:
     }
 
 
-def contract_of(run: Run, config: str) -> tuple[str, deepdialogue.Labels, int]:
-    """What fixes the columns of one config: what `deepdialogue.features` and its siblings take."""
+def contract_of(run: Run, config: str) -> Contract:
+    """What fixes the columns of one config of a run."""
     vocabulary = run.study.vocabulary
     labels = deepdialogue.Labels(
         domains=tuple(vocabulary.domains),
@@ -284,6 +401,6 @@ def contract_of(run: Run, config: str) -> tuple[str, deepdialogue.Labels, int]:
         models=tuple(vocabulary.models),
         emotions=tuple(vocabulary.emotions),
     )
-    recordings = run.recordings.get(config)
+    recordings = run.recordings.get(config.removesuffix(TURNS))
     rate = next((recording.sampling_rate_hz for recording in recordings or ()), 24_000)
     return config, labels, rate

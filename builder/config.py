@@ -26,9 +26,17 @@ from builder.records import Record, convert
 
 _SECRET_KEY = re.compile(r"(?<![a-z])(api_?key|token|password|secret|authorization)$", re.IGNORECASE)
 _SECRET = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|Bearer\s+\S{8,})")
-CONFIG_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+_CONFIG_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 TEXT_ONLY = "text-only"
 """The dataset config without audio, which every study has."""
+TURNS = "-turns"
+"""What the name of a spoken config gains where a row is a turn."""
+
+
+def is_spoken(config: str) -> bool:
+    """Whether a dataset config may be one of spoken dialogues: not that of texts, and not of the turns of another."""
+    return bool(_CONFIG_NAME.fullmatch(config)) and config != TEXT_ONLY and not config.endswith(TURNS)
+
 
 Table = dict[str, Any]
 """The settings of one plug-in, which the plug-in's own record checks."""
@@ -79,13 +87,16 @@ class Study(Record):
     """By dataset config."""
     measures: dict[str, Table] = {}
     """What is measured of every clip of every config."""
+    checks: dict[str, Table] = {}
+    """What is looked for in the clips that are ingested, of configs that are not in `speech`: found, it is recorded."""
     splits: Splits = Splits()
 
     def __post_init__(self) -> None:
         for config in self.speech:
-            if config == TEXT_ONLY or not CONFIG_NAME.fullmatch(config):
+            if not is_spoken(config):
                 raise ValueError(
-                    f"speech.{config}: a config is named like 'xtts', and {TEXT_ONLY!r} has no speech"
+                    f"speech.{config}: a config is named like 'xtts', {TEXT_ONLY!r} has no speech, and one ending in "
+                    f"{TURNS!r} has the turns of another"
                 )
             for emotion in self.speech[config].tags:
                 if emotion not in self.vocabulary.emotions:

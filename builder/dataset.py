@@ -2,32 +2,29 @@
 
     README.md                                   the card; its YAML is all that `load_dataset` needs
     manifest.json                               every file with rows, bytes and sha256
-    CONFIG/SPLIT/DOMAIN-00000.parquet           sorted by id; row groups of about 32 MB closed at a dialogue
+    CONFIG/SPLIT/DOMAIN-00000.parquet           one dialogue a row, sorted by id; `builder.shards` writes them
+    CONFIG-turns/SPLIT/DOMAIN-00000.parquet     the same, one turn a row
+    index/CONFIG.parquet                        where every clip lies; `builder.index` has the columns
+    figures/NAME.png                            what the card shows, where matplotlib was installed
+    croissant.json                              the same for machines that know no `datasets`; `builder.croissant` writes it
 
-The audio column is stored as it is, without compression, dictionary, statistics or content-defined chunks: FLAC does not
-shrink, and measured with the Hub's own store each of them multiplies what a changed dataset uploads again.
-Law of the file: the same rows give the same bytes, and memory holds one row group.
+Law of the file: what a packaged folder holds is what its manifest says, and nothing else.
 """
 
 import hashlib
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
 
 import msgspec
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from builder.config import TEXT_ONLY
-from builder.core.row import Row
+from builder.config import TEXT_ONLY, is_spoken
+from builder.core.version import Release
 from builder.errors import DatasetError
 from builder.records import Record, encode
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
-GROUP_BYTES = 32 * 2**20
-FILE_BYTES = 400 * 2**20
 
 
 class Shard(Record):
@@ -42,6 +39,26 @@ class Shard(Record):
     sha256: str
 
 
+class Index(Record):
+    """The index of one dialogue config."""
+
+    path: str
+    """Relative to the folder, with `/`."""
+    config: str
+    rows: int
+    num_bytes: int
+    sha256: str
+
+
+class Document(Record):
+    """A file that stands beside the card: a figure, or metadata for machines."""
+
+    path: str
+    """Relative to the folder, with `/`."""
+    num_bytes: int
+    sha256: str
+
+
 class Manifest(Record):
     """What a packaged folder holds."""
 
@@ -49,6 +66,22 @@ class Manifest(Record):
     rehearsal: bool
     card_sha256: str
     shards: tuple[Shard, ...]
+    indexes: tuple[Index, ...] = ()
+    """One for every dialogue config; none in what was packaged before there were any."""
+    documents: tuple[Document, ...] = ()
+    """None in what was packaged before there were any."""
+    versions: tuple[Release, ...] = ()
+    """Of what was published, every version up to this one; none in a folder that was only packaged."""
+
+    @property
+    def files(self) -> list[Shard | Index | Document]:
+        """All that is listed with a checksum."""
+        return [*self.shards, *self.indexes, *self.documents]
+
+    @property
+    def spoken(self) -> list[str]:
+        """The configs of spoken dialogues, in the order of the shards."""
+        return list(dict.fromkeys(shard.config for shard in self.shards if is_spoken(shard.config)))
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -68,14 +101,22 @@ def read_manifest(folder: Path) -> Manifest:
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Writes the manifest, the last file of a packaged folder."""
-    (folder / MANIFEST).write_bytes(msgspec.json.format(encode(manifest), indent=2) + b"\n")
+    (folder / MANIFEST).write_bytes(written(manifest))
+
+
+def written(manifest: Manifest) -> bytes:
+    """A manifest as its file has it."""
+    return msgspec.json.format(encode(manifest), indent=2) + b"\n"
 
 
 def strays(folder: Path, manifest: Manifest) -> Iterator[Path]:
-    """What lies in a packaged folder and is not the dataset's own, sorted."""
-    known = {MANIFEST, CARD, *(shard.path for shard in manifest.shards)}
+    """What lies in a packaged folder and is not the dataset's own, sorted; what the Hub adds to a download counts as its own."""
+    known = {MANIFEST, CARD, ".gitattributes", *(file.path for file in manifest.files)}
     for path in sorted(folder.rglob("*")):
-        if (path.is_symlink() or not path.is_dir()) and path.relative_to(folder).as_posix() not in known:
+        within = path.relative_to(folder)
+        if within.as_posix() in known or within.parts[:2] == (".cache", "huggingface"):
+            continue
+        if path.is_symlink() or not path.is_dir():
             yield path
 
 
@@ -86,12 +127,12 @@ def describe(folder: Path) -> str:
     for shard in manifest.shards:
         splits = rows.setdefault(shard.config, {})
         splits[shard.split] = splits.get(shard.split, 0) + shard.rows
-    spoken = [config for config in rows if config != TEXT_ONLY]
+    spoken = manifest.spoken
     size = sum(shard.num_bytes for shard in manifest.shards) / 1e6
     order = {"train": 0, "validation": 1, "test": 2}
     lines = [f"{folder}: study {manifest.study!r}, {size:,.1f} MB in {len(manifest.shards)} shards"]
     lines += [
-        f"  {config:<10} "
+        f"  {config:<14} "
         + ", ".join(f"{splits[name]} {name}" for name in sorted(splits, key=order.__getitem__))
         for config, splits in rows.items()
     ]
@@ -116,90 +157,3 @@ def file_sha256(path: Path) -> str:
     """The checksum of a file, read in pieces."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def write_shards(
-    folder: Path, *, config: str, split: str, domain: str, rows: Iterable[Row], schema: pa.Schema
-) -> list[Shard]:
-    """Writes the rows of one domain in one split: one shard, or more of about 400 MB each.
-
-    Args:
-        folder: the packaged folder.
-        config: the dataset config.
-        split: the split.
-        domain: the domain, which names the files.
-        rows: sorted by id, labels as numbers, as `schema` says; not empty.
-        schema: of the config.
-    """
-    target = folder / config / split
-    target.mkdir(parents=True, exist_ok=True)
-    shards: list[Shard] = []
-    groups = _groups(rows)
-    group = next(groups, None)
-    while group is not None:
-        path = target / f"{domain}-{len(shards):05d}.parquet"
-        held = count = 0
-        with _writer(path, schema) as writer:
-            while group is not None and held < FILE_BYTES:
-                writer.write_table(
-                    pa.Table.from_pylist(group.rows, schema=schema), row_group_size=len(group.rows)
-                )
-                held, count = held + group.num_bytes, count + len(group.rows)
-                group = next(groups, None)
-        shards.append(_shard(folder, path, config, split, count))
-    return shards
-
-
-class _Group(NamedTuple):
-    rows: list[Row]
-    num_bytes: int
-
-
-def _groups(rows: Iterable[Row]) -> Iterator[_Group]:
-    group: list[Row] = []
-    held = 0
-    for row in rows:
-        group.append(row)
-        held += sum(len(turn["text"]) + 64 for turn in row["turns"])
-        held += sum(len(clip["bytes"]) for clip in row.get("audio", ()))
-        if held >= GROUP_BYTES:
-            yield _Group(group, held)
-            group, held = [], 0
-    if group:
-        yield _Group(group, held)
-
-
-def _shard(folder: Path, path: Path, config: str, split: str, rows: int) -> Shard:
-    return Shard(
-        path=path.relative_to(folder).as_posix(),
-        config=config,
-        split=split,
-        rows=rows,
-        num_bytes=path.stat().st_size,
-        sha256=file_sha256(path),
-    )
-
-
-def _writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    leaves = [leaf for field in schema for leaf in _leaves(field.name, field.type)]
-    plain = {leaf for leaf in leaves if leaf.startswith("audio.")}
-    others = [leaf for leaf in leaves if leaf not in plain]
-    return pq.ParquetWriter(
-        path,
-        schema,
-        compression={leaf: "none" if leaf in plain else "zstd" for leaf in leaves},
-        use_dictionary=others,
-        write_statistics=others,
-        # One page a row group: an uploader that cuts by content then finds the same bytes again.
-        data_page_size=2**30,
-    )
-
-
-def _leaves(path: str, kind: Any) -> Iterator[str]:
-    if pa.types.is_struct(kind):
-        for field in kind:
-            yield from _leaves(f"{path}.{field.name}", field.type)
-    elif pa.types.is_list(kind):
-        yield from _leaves(f"{path}.list.element", kind.value_type)
-    else:
-        yield path

@@ -4,6 +4,7 @@
     ├── ConfigError              a study, site, vocabulary or prompt that cannot be used as written
     ├── RunError                 a run folder that is locked, pinned to another study, or unreadable
     ├── DatasetError             a packaged dataset that is not what its card says
+    ├── ReleaseError             a version that cannot be published as it is, or that the Hub refused
     ├── NotRunError              a measure that has no weights or no library here; said in the records, not an end
     ├── BudgetError              what the site allows to be spent is spent; the run stops cleanly and can go on
     └── ItemError                one item failed; it is recorded with its boundary and owed again
@@ -36,6 +37,10 @@ class RunError(DeepDialogueError):
 
 class DatasetError(DeepDialogueError):
     """A packaged dataset is not what its card says."""
+
+
+class ReleaseError(DeepDialogueError):
+    """A version cannot be published as it is, or the Hub refused it or does not answer."""
 
 
 class NotRunError(DeepDialogueError):

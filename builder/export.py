@@ -10,40 +10,35 @@ Law of the file: a file appears whole and on the disk before the ledger names it
 memory, and nothing but a checked id becomes a path.
 """
 
-import hashlib
 import io
 import os
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
-from functools import partial
+from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import soundfile
 import soxr
 from filelock import FileLock, Timeout
 
 from builder.audio import decode
-from builder.config import TEXT_ONLY
 from builder.core.dialogue import SPEAKERS, Speaker
 from builder.core.emotion import Ravdess
-from builder.core.row import Row, spoken_row, text_row
-from builder.core.scenario import parse_id, split_of
+from builder.core.row import Row
+from builder.core.scenario import parse_id
 from builder.core.speech import Samples, join
-from builder.dataset import MANIFEST, file_sha256, read_manifest
 from builder.errors import ConfigError, DatasetError, SourceError, nearest
 from builder.ledger import Ledger
 from builder.progress import bar, say
 from builder.records import Record, convert, encode
-from builder.run import Run, Tally
+from builder.rows import Source, opened
+from builder.run import Tally
 from builder.whole import put
 
 OPTIONS = "export.json"
@@ -110,23 +105,6 @@ class _Pin(Record):
     options: Options
 
 
-class _Source(NamedTuple):
-    identity: str
-    """The same for as long as a dialogue of the source keeps its samples."""
-    splits: dict[str, str]
-    """By the id of every dialogue that was spoken."""
-    rows: Callable[[AbstractSet[str]], Iterator[tuple[str, Callable[[], Row]]]]
-    """The dialogues of these ids, each with a function that loads its row, labels as names; for any thread."""
-
-
-class _Group(NamedTuple):
-    """A row group of a shard."""
-
-    path: Path
-    number: int
-    ids: list[str]
-
-
 class _Sound(NamedTuple):
     sampling_rate_hz: int
     clips: list[Samples]
@@ -168,7 +146,7 @@ def export(source: Path, out: Path, options: Options) -> Tally:
         Options,
         "export",
     )
-    with _opened(source, options.config) as held:
+    with opened(source, options.config) as held:
         chosen = _chosen(held.splits, options, source)
         with _pinned(out, _Pin(source=held.identity, options=options)) as ledger:
             owed = {id for id in chosen if not _is_done(id, out, options, ledger)}
@@ -176,121 +154,6 @@ def export(source: Path, out: Path, options: Options) -> Tally:
             done = (ledger[id] for id in chosen if _is_done(id, out, options, ledger))
             put(out / METADATA, (encode(record) + b"\n" for record in done))
     return Tally(done=len(owed) - failed, failed=failed, skipped=len(chosen) - len(owed))
-
-
-def _opened(source: Path, config: str) -> AbstractContextManager[_Source]:
-    if (source / "run.json").is_file():
-        return _run(source, config)
-    if (source / MANIFEST).is_file():
-        return _dataset(source, config)
-    raise DatasetError(
-        f"{source} is neither a run folder, which has a run.json, nor a packaged dataset, which has a {MANIFEST}"
-    )
-
-
-@contextmanager
-def _run(folder: Path, config: str) -> Iterator[_Source]:
-    with Run(folder, writable=False) as run:
-        _known(config, {name for name, ledger in run.recordings.items() if len(ledger)}, folder)
-        recordings, audio = run.recordings[config], run.audio(config)
-        vocabulary, splits = run.study.vocabulary, run.study.splits
-        ravdess = vocabulary.ravdess()
-        held = {id: split_of(id, splits, run.study.seed) for id in sorted(run.accepted()) if id in recordings}
-
-        def load(id: str) -> Row:
-            dialogue, recording = run.dialogues[id], recordings[id]
-            flacs = [audio.read(clip.file, clip.offset, clip.num_bytes) for clip in recording.clips]
-            text = text_row(dialogue, vocabulary.pairings[dialogue.pairing], held[id], None, ravdess)
-            return spoken_row(text, recording, flacs)
-
-        # Dialogues are only ever added, so the first one tells two runs of the same study apart.
-        start = hashlib.sha256(encode(run.study) + encode(next(iter(run.dialogues), None))).hexdigest()
-        yield _Source(
-            identity=f"a run of study {run.study.name!r} whose dialogues begin with {start[:16]}",
-            splits=held,
-            rows=lambda wanted: ((id, partial(load, id)) for id in held if id in wanted),
-        )
-
-
-@contextmanager
-def _dataset(folder: Path, config: str) -> Iterator[_Source]:
-    manifest = read_manifest(folder)
-    _known(config, {shard.config for shard in manifest.shards} - {TEXT_ONLY}, folder)
-    held: dict[str, str] = {}
-    groups: list[_Group] = []
-    for shard in manifest.shards:
-        path = folder / config / shard.split / Path(shard.path).name
-        for group in _groups(path) if shard.config == config else ():
-            for id in group.ids:
-                if id in held:
-                    raise DatasetError(f"{path}: {id} is in the dataset twice: package it again")
-                held[id] = shard.split
-            groups.append(group)
-    checksum = file_sha256(folder / MANIFEST)
-    yield _Source(
-        identity=f"a dataset of study {manifest.study!r} with manifest {checksum[:16]}",
-        splits=held,
-        rows=partial(_rows, groups),
-    )
-
-
-def _groups(path: Path) -> Iterator[_Group]:
-    """The row groups of a shard."""
-    with _reading(path), pq.ParquetFile(path) as file:
-        for number in range(file.num_row_groups):
-            ids = file.read_row_group(number, columns=["id"])["id"].to_pylist()
-            for id in ids:
-                parse_id(id)
-            yield _Group(path, number, ids)
-
-
-def _rows(groups: list[_Group], wanted: AbstractSet[str]) -> Iterator[tuple[str, Callable[[], Row]]]:
-    from datasets import Features
-
-    for path, number, ids in groups:
-        if wanted.isdisjoint(ids):
-            continue
-        with _reading(path), pq.ParquetFile(path) as file:
-            features = Features.from_arrow_schema(file.schema_arrow)
-            table = file.read_row_group(number)
-        for place, id in enumerate(ids):
-            if id in wanted:
-                yield id, partial(_row, table.slice(place, 1), features)
-
-
-def _row(table: pa.Table, features: Any) -> Row:
-    row: Row = _named(table.to_pylist()[0], features)
-    return row
-
-
-@contextmanager
-def _reading(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except (pa.ArrowException, OSError, ValueError, KeyError, TypeError) as error:
-        reason = str(error).partition("\n")[0]
-        raise DatasetError(
-            f"{path}: cannot be read: {reason}: `deepdialogue validate` names every fault; fetch or package it again"
-        ) from None
-
-
-def _named(value: Any, kind: Any) -> Any:
-    """The same value with a name in place of every label number."""
-    if hasattr(kind, "names"):
-        if value not in range(len(kind.names)):
-            raise ValueError(f"label {value!r} is a number without a name")
-        return kind.names[value]
-    inner = getattr(kind, "feature", kind[0] if isinstance(kind, list) else None)
-    if inner is not None:
-        return [_named(item, inner) for item in value]
-    if isinstance(kind, dict):
-        return {name: _named(value[name], part) for name, part in kind.items()}
-    return value
-
-
-def _known(config: str, configs: AbstractSet[str], source: Path) -> None:
-    if config not in configs:
-        raise ConfigError(f"{source} has no recordings in config {config!r}: {nearest(config, configs)}")
 
 
 def _chosen(splits: dict[str, str], options: Options, source: Path) -> list[str]:
@@ -377,7 +240,7 @@ def _places(id: str, out: Path, options: Options) -> tuple[Path, Path]:
 
 
 def _work(
-    source: _Source, owed: AbstractSet[str], out: Path, options: Options, ledger: Ledger[Exported]
+    source: Source, owed: AbstractSet[str], out: Path, options: Options, ledger: Ledger[Exported]
 ) -> int:
     """Writes the dialogues that are owed, a few at once; how many were left out."""
     failed = 0

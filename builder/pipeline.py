@@ -6,7 +6,9 @@
     synthesize  Dialogue        ->  Recording    voices speak every accepted turn, and each clip is checked
     measure     Recording       ->  Measured     what can be heard in every clip, as numbers
     package     Recording       ->  dataset      Parquet shards per config, splits, checksums, the card with its figures
+    push        dataset         ->  release      one commit and one tag on the Hub
     ingest      published data  ->  Dialogue, Recording     another way in: data that already exists
+    annotate    Dialogue        ->  Annotation   people mark a sample; how far judges agree with them is measured
 
 Law of the file: nothing but the stages and their order. The same dict is the command line's verbs and the rows of `status`;
 the folder `stages` is the registry: each verb is the function of its own name in the file of its own name.

@@ -6,7 +6,7 @@ Law of the file: everything goes to stderr, so that what a verb prints can be pi
 import re
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 
@@ -28,18 +28,28 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 class Bar:
     """Counts items of one piece of work."""
 
-    def __init__(self, what: str, total: int, progress: Progress | None, task: TaskID | None) -> None:
-        self._what, self._total, self._progress, self._task = what, total, progress, task
+    def __init__(
+        self,
+        what: str,
+        total: int,
+        progress: Progress | None,
+        task: TaskID | None,
+        note: Callable[[], str] | None,
+    ) -> None:
+        self._what, self._total, self._progress, self._task, self._note = what, total, progress, task, note
         self._done = self._failed = 0
         self._start = self._said = time.monotonic()
 
-    def advance(self, *, failed: bool = False) -> None:
-        """Counts one item."""
-        self._done += 1
+    def advance(self, by: int = 1, *, failed: bool = False) -> None:
+        """Counts one item, or several at once."""
+        self._done += by
         self._failed += failed
         if self._progress is not None and self._task is not None:
             self._progress.update(
-                self._task, advance=1, failed=f"{self._failed} failed" if self._failed else ""
+                self._task,
+                advance=by,
+                failed=f"{self._failed} failed" if self._failed else "",
+                note=self._note() if self._note else "",
             )
         elif time.monotonic() - self._said >= _LINE_EVERY_S:
             self._said = time.monotonic()
@@ -49,21 +59,21 @@ class Bar:
         passed = time.monotonic() - self._start
         left = timedelta(seconds=round(passed / self._done * (self._total - self._done)))
         failed = f", {self._failed} failed" if self._failed else ""
-        return (
-            f"{self._what}: {self._done} of {self._total}{failed}, {self._done / passed:.1f}/s, {left} left"
-        )
+        note = f"; {self._note()}" if self._note else ""
+        return f"{self._what}: {self._done} of {self._total}{failed}, {self._done / passed:.1f}/s, {left} left{note}"
 
 
 @contextmanager
-def bar(what: str, total: int) -> Iterator[Bar]:
+def bar(what: str, total: int, note: Callable[[], str] | None = None) -> Iterator[Bar]:
     """Shows how far one piece of work is.
 
     Args:
         what: the verb.
         total: how many items there are.
+        note: says more of how far it is, whenever that is shown.
     """
     if not sys.stderr.isatty():
-        yield Bar(what, total, None, None)
+        yield Bar(what, total, None, None, note)
         return
     columns = (
         TextColumn("{task.description:<18}"),
@@ -73,9 +83,10 @@ def bar(what: str, total: int) -> Iterator[Bar]:
         TimeElapsedColumn(),
         TextColumn("ETA"),
         TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        yield Bar(what, total, progress, progress.add_task(what, total=total, failed=""))
+        yield Bar(what, total, progress, progress.add_task(what, total=total, failed="", note=""), note)
 
 
 def say(line: str) -> None:

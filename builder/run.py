@@ -1,6 +1,6 @@
 """A run: one folder that holds everything made of one study, and the engine that works through its items.
 
-    run.json                what the folder is pinned to: the study, and whether stand-ins take part
+    run.json                what the folder is pinned to: the study, its rules before, and whether stand-ins take part
     scenarios.jsonl         plan        what is to be held
     turns.jsonl             generate    the journal: every finished turn
     usage.jsonl             generate, judge     what the models were asked so far
@@ -8,6 +8,7 @@
     reviews.jsonl           judge
     recordings/CONFIG.jsonl synthesize, ingest
     audio/CONFIG/           their clips, in few large files
+    sources/CONFIG/         ingest      which commit of a repository they come from, and what it holds
     measures/CONFIG.jsonl   measure     what can be heard in them, as numbers
     failures/WORK.jsonl     what failed, where and why; owed again
 
@@ -15,10 +16,9 @@ Law of the file: kill it at any moment, run it again, and nothing finished is lo
 """
 
 import asyncio
-import fcntl
-import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import AsyncExitStack, ExitStack
+from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, TypeVar, cast
@@ -33,11 +33,12 @@ from builder.core.dialogue import Dialogue, Turn
 from builder.core.part import Part
 from builder.core.scenario import Scenario
 from builder.core.speech import Measured, Recording
-from builder.core.verdict import Review, decide
+from builder.core.verdict import Acceptance, Decision, Review, decide
 from builder.errors import ConfigError, EndpointError, ItemError, RunError, nearest
 from builder.judges import Judge
 from builder.ledger import SYNC_S, Ledger, Ledgers
 from builder.llm import Backend, Endpoint
+from builder.lock import hold, is_held
 from builder.measures import Measure, Weights
 from builder.meter import Meter
 from builder.plugins import make
@@ -104,10 +105,20 @@ class Tally(Record):
         return f"{name}: {self.done} done, {self.skipped} done before, {self.failed} failed{given_up}, {seconds:.1f} s"
 
 
+class FormerRule(Record):
+    """A rule that decided before another took its place."""
+
+    acceptance: Acceptance
+    until: str
+    """When that was: ISO 8601, in UTC."""
+
+
 class _Pin(Record):
     study: Study
     rehearsal: dict[str, bool] = {}
     """By part (`text`, `judges`, a dataset config): whether stand-ins make it."""
+    formerly: tuple[FormerRule, ...] = ()
+    """The rules of acceptance before the study's, oldest first."""
 
 
 class Run:
@@ -178,15 +189,15 @@ class Run:
     def _lock(self, opened: ExitStack) -> None:
         """Keeps others out: everyone where this process works on the whole, whoever is not a sibling where it has a part."""
         try:
-            _hold(self.folder / ".lock", fcntl.LOCK_SH if self.part else fcntl.LOCK_EX, opened)
+            hold(self.folder / ".lock", opened, shared=self.part is not None)
             if self.part is not None:
-                _hold(self.folder / f".lock.{self.part.name}", fcntl.LOCK_EX, opened)
+                hold(self.folder / f".lock.{self.part.name}", opened)
         except BlockingIOError:
             what = f"part {self.part.name} of {self.folder}, or on the whole" if self.part else self.folder
             raise RunError(f"another process works on {what}: wait for it, or use another --run") from None
         if self.part is not None:
             for path in self.folder.glob(".lock.*-of-*"):
-                if not path.name.endswith(f"-of-{self.part.count}") and _is_held(path):
+                if not path.name.endswith(f"-of-{self.part.count}") and is_held(path):
                     raise RunError(
                         f"{self.folder}: another process works on {path.name.removeprefix('.lock.')}, which overlaps "
                         f"with {self.part.name}: cut the run into as many parts everywhere"
@@ -199,12 +210,46 @@ class Run:
             pin = msgspec.json.decode(path.read_bytes(), type=_Pin)
         except ValueError as error:
             raise RunError(f"{path}: cannot be read by this version: {error}") from None
-        if study is not None and pin.study != study:
-            change = _difference(msgspec.to_builtins(pin.study), msgspec.to_builtins(study), "")
-            raise RunError(
-                f"{self.folder} is pinned to another study: {change}: use another --run for the changed one"
-            )
+        if study is not None:
+            self._refuse_another(msgspec.to_builtins(pin.study), msgspec.to_builtins(study))
         return pin
+
+    def _refuse_another(self, pinned: dict[str, Any], study: dict[str, Any]) -> None:
+        if pinned != study:
+            change = _difference(pinned, study, "")
+            repair = "use another --run for the changed one"
+            if change.startswith("acceptance"):
+                repair += f", or `deepdialogue decide {self.folder} STUDY` for another rule on what is judged"
+            raise RunError(f"{self.folder} is pinned to another study: {change}: {repair}")
+
+    def rule_of(self, study: Study) -> Acceptance:
+        """The rule of a study that is the pinned one in all else.
+
+        Raises:
+            RunError: it differs in something else, which is named.
+        """
+        pinned = msgspec.to_builtins(self.study)
+        self._refuse_another(pinned, msgspec.to_builtins(study) | {"acceptance": pinned["acceptance"]})
+        return study.acceptance
+
+    @property
+    def former_rules(self) -> tuple[FormerRule, ...]:
+        """Those that decided before, oldest first."""
+        return self._pin.formerly
+
+    def pin_acceptance(self, acceptance: Acceptance) -> None:
+        """Lets another rule decide from now on; the one before is kept with the date.
+
+        What it decides on stays as it is: votes are recorded, decisions are not. The run must be open to be written as a
+        whole, so that no other process works on it by the old rule.
+        """
+        until = datetime.now(UTC).isoformat(timespec="seconds")
+        former = FormerRule(acceptance=self.study.acceptance, until=until)
+        self.study = msgspec.structs.replace(self.study, acceptance=acceptance)
+        self._pin = msgspec.structs.replace(
+            self._pin, study=self.study, formerly=(*self._pin.formerly, former)
+        )
+        put(self.folder / "run.json", [encode(self._pin)])
 
     def pin_rehearsal(self, part: str, rehearsal: bool) -> None:  # noqa: FBT001
         """Pins whether stand-ins make one part (`text`, `judges`, a dataset config), so that real and rehearsed never mix.
@@ -290,14 +335,19 @@ class Run:
         Without judges every dialogue is. With judges one that was not judged yet is not.
         """
         for id in self.dialogues.ids():
-            if self.takes(id) and (
-                not self.study.judges
-                or (
-                    id in self.reviews
-                    and decide(self.reviews[id], self.study.acceptance).outcome == "accepted"
-                )
-            ):
-                yield id
+            if self.takes(id):
+                decision = self.decision(self.reviews.get(id))
+                if decision and decision.outcome == "accepted":
+                    yield id
+
+    def decision(self, review: Review | None) -> Decision | None:
+        """What the study's rule makes of a dialogue with this review; None of one that was not judged yet.
+
+        Without judges every dialogue is accepted.
+        """
+        if not self.study.judges:
+            return Decision("accepted", ())
+        return decide(review, self.study.acceptance) if review else None
 
     def takes(self, id: str) -> bool:
         """Whether a dialogue falls into the part that is worked on."""
@@ -310,7 +360,7 @@ class Run:
     def _check_plugins(self) -> None:
         """Makes every plug-in once, so that a misspelt setting is found before any work is done."""
         self.judges()
-        for config in self.study.speech:
+        for config in ("", *self.study.speech):
             self.checks(config)
         self.measures()
         if self.site is None:
@@ -359,12 +409,12 @@ class Run:
         return make(Engine, cast("dict[str, Any]", table), where)
 
     def checks(self, config: str) -> dict[str, Check]:
-        """The checks of a dataset config's clips, by name."""
+        """The checks of a dataset config's clips, by name: the study's own for one that the study has no speech for."""
+        speech = self.study.speech.get(config)
+        tables, where = (speech.checks, f"speech.{config}.") if speech else (self.study.checks, "")
         return {
-            name: make(
-                Check, table, f"study {self.study.name!r}, speech.{config}.checks.{name}", default=name
-            )
-            for name, table in self.study.speech[config].checks.items()
+            name: make(Check, table, f"study {self.study.name!r}, {where}checks.{name}", default=name)
+            for name, table in tables.items()
         }
 
     def measures(self) -> dict[str, Measure]:
@@ -422,6 +472,7 @@ class Run:
         total: int,
         at_once: int,
         done: int,
+        aside: Callable[[], str] | None = None,
     ) -> Tally:
         """Works through items, so many at once, each from beginning to end before another takes its place.
 
@@ -434,6 +485,7 @@ class Run:
             total: how many items there are.
             at_once: how many are worked on at once.
             done: how many were done before.
+            aside: says more of how far the work is.
 
         Raises:
             EndpointError: so many in a row failed at an endpoint that it must be gone.
@@ -449,7 +501,7 @@ class Run:
             number = 1 + _latest(said).number if said else 0
             failures.append(id, Failure(id=id, boundary=boundary, message=message, number=number))
 
-        with bar(name, total) as progress:
+        with bar(name, total, aside) as progress:
 
             async def worker() -> None:
                 nonlocal hopeless
@@ -501,27 +553,6 @@ def _id_of(item: object) -> str:
 def _latest(said: list[Failure]) -> Failure:
     """Of what several parts said of one item what counts; to have done it counts where no number decides."""
     return max(said, key=lambda failure: (failure.number, failure.boundary == "resolved"))
-
-
-def _hold(lock: Path, how: int, opened: ExitStack) -> None:
-    """Holds a lock, shared or alone, until `opened` closes.
-
-    Raises:
-        BlockingIOError: another process holds it in a way that does not go together with this.
-    """
-    fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
-    opened.callback(os.close, fd)
-    fcntl.flock(fd, fcntl.LOCK_NB | how)
-
-
-def _is_held(lock: Path) -> bool:
-    """Whether a process has this lock alone. Several may ask at once, and none takes another's question for a process at work."""
-    try:
-        with ExitStack() as opened:
-            _hold(lock, fcntl.LOCK_SH, opened)
-            return False
-    except BlockingIOError:
-        return True
 
 
 def _difference(old: object, new: object, key: str) -> str:

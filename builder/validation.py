@@ -1,12 +1,16 @@
 """Is a packaged folder what it says it is? Schema, counts, checksums, rows, and every clip decoded.
 
-Law of the file: it trusts nothing but the bytes, holds one row group at a time, and names every fault it finds.
+Law of the file: it trusts nothing but the bytes, holds one row group and a few digests of every dialogue, and names every
+fault it finds.
 """
 
 import hashlib
 import math
-from collections import Counter
-from collections.abc import Iterator
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterator
+from functools import partial
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -18,29 +22,45 @@ from huggingface_hub import DatasetCard
 
 import deepdialogue
 from builder.audio import decode
-from builder.config import TEXT_ONLY
+from builder.config import TEXT_ONLY, TURNS
 from builder.core.dialogue import SPEAKERS
+from builder.core.row import Row, turn_rows
 from builder.core.scenario import parse_id
 from builder.dataset import CARD, Manifest, Shard, file_sha256, read_manifest, strays
 from builder.errors import DatasetError, SourceError, first_line
+from builder.index import CLIPS, DIALOGUES, path_of, read_index
 from builder.progress import bar
+from builder.rows import named
+from builder.shards import clip_entry, dialogue_entry
 
 _TOLERANCE_S = 1e-6
 
 
 class _Seen(NamedTuple):
-    """What every config must say alike of a dialogue."""
+    """What must be said alike of a dialogue wherever it is, as digests."""
 
     split: str
     words: bytes
-    """A digest of the turns: who says what, and with what emotion."""
+    """Of the turns: who says what, and with what emotion."""
+    turns: bytes
+    """Of its rows in the config with one turn a row; of nothing where it is not spoken."""
+    entry: bytes
+    """Of what the index says of it."""
 
 
-def validate(folder: Path) -> list[str]:
+_Check = Callable[[Shard, Features, int, list[Row]], Iterator[str]]
+"""What checks a row group of a shard, its number and its rows given, labels as numbers."""
+
+_Dialogues = dict[str, _Seen | None]
+"""By id, in the order of the shards; None where a dialogue has a fault of its own."""
+
+
+def validate(folder: Path, *, rows: bool = True) -> list[str]:
     """Checks a packaged dataset.
 
     Args:
         folder: with README.md and manifest.json.
+        rows: whether to read every row and decode every clip, and not only to look at files, checksums and card.
 
     Returns:
         Every fault as one line naming the file; empty if there is none.
@@ -49,44 +69,67 @@ def validate(folder: Path) -> list[str]:
         DatasetError: it is no packaged dataset at all.
     """
     manifest = read_manifest(folder)
-    faults = [*_files(folder, manifest)]
-    sound = [shard for shard in manifest.shards if (folder / shard.path).is_file()]
-    faults += _card(folder, manifest)
-    ids: dict[str, dict[str, _Seen]] = {}
+    faults = [*_files(folder, manifest), *_card(folder, manifest)]
+    sound = [shard for shard in manifest.shards if rows and (folder / shard.path).is_file()]
+    ids: defaultdict[str, _Dialogues] = defaultdict(dict)
+    turns: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
     with bar("validate", sum(shard.rows for shard in sound)) as progress:
         for shard in sound:
-            seen = ids.setdefault(shard.config, {})
+            check: _Check = (
+                partial(_check_turns, turns[shard.config])
+                if shard.config.endswith(TURNS)
+                else partial(_check_dialogues, ids[shard.config])
+            )
             try:
-                for fault in _shard(folder, shard, seen, progress.advance):
-                    faults.append(f"{folder / shard.path}: {fault}")
+                faults.extend(
+                    f"{folder / shard.path}: {fault}"
+                    for fault in _shard(folder, shard, check, progress.advance)
+                )
             except (pa.ArrowException, OSError, ValueError) as error:
                 faults.append(f"{folder / shard.path}: cannot be read: {first_line(error)}")
-    texts = ids.get(TEXT_ONLY, {})
-    for config, seen in ids.items():
-        astray = [id for id, own in seen.items() if id not in texts or texts[id].split != own.split]
-        if astray:
-            faults.append(
-                f"{folder}: {config}: {astray[0]!r} is not in the same split of {TEXT_ONLY} ({len(astray)} such)"
-            )
-        other = [id for id, own in seen.items() if id in texts and texts[id].words != own.words]
-        if other:
-            faults.append(
-                f"{folder}: {config}: {other[0]!r} says other words than in {TEXT_ONLY} ({len(other)} such)"
-            )
+    for config, dialogues in ids.items():
+        found = _texts(dialogues, ids.get(TEXT_ONLY, {}))
+        if config != TEXT_ONLY:
+            found = chain(found, _turns(config, dialogues, turns[config + TURNS]))
+        faults += [f"{folder}: {config}: {fault}" for fault in found]
+        faults += _index(folder, config, dialogues, manifest)
     return faults
+
+
+def _texts(dialogues: _Dialogues, texts: _Dialogues) -> Iterator[str]:
+    """Every dialogue is in the config of texts, in the same split and in the same words."""
+    known = {id: (seen, texts.get(id, seen)) for id, seen in dialogues.items() if seen}
+    astray = [
+        id for id, (own, text) in known.items() if id not in texts or (text and text.split != own.split)
+    ]
+    if astray:
+        yield f"{astray[0]!r} is not in the same split of {TEXT_ONLY} ({len(astray)} such)"
+    other = [id for id, (own, text) in known.items() if text and text.words != own.words]
+    if other:
+        yield f"{other[0]!r} says other words than in {TEXT_ONLY} ({len(other)} such)"
+
+
+def _turns(config: str, dialogues: _Dialogues, turns: dict[str, bytes]) -> Iterator[str]:
+    """The same clips and texts are there with one turn a row, in the same order."""
+    other = [id for id, own in dialogues.items() if own and turns.get(id) != own.turns]
+    other += sorted(turns.keys() - dialogues.keys())
+    if other:
+        yield f"{other[0]!r} is not turn for turn what it is in {config + TURNS} ({len(other)} such)"
+    elif [*turns] != [*dialogues]:
+        yield f"its dialogues are in another order than in {config + TURNS}"
 
 
 def _files(folder: Path, manifest: Manifest) -> Iterator[str]:
     """Every file the manifest names is there, whole and unchanged, and there is no other."""
     for shard in manifest.shards:
-        path = folder / shard.path
-        if shard.split not in deepdialogue.SPLITS or Path(shard.path).parent != Path(
-            shard.config, shard.split
-        ):
-            yield f"{path}: is not where readers look for {shard.config}/{shard.split}"
+        place = Path(shard.config, shard.split)
+        if shard.split not in deepdialogue.SPLITS or Path(shard.path).parent != place:
+            yield f"{folder / shard.path}: is not where readers look for {shard.config}/{shard.split}"
+    for file in manifest.files:
+        path = folder / file.path
         if not path.is_file():
             yield f"{path}: missing"
-        elif path.stat().st_size != shard.num_bytes or file_sha256(path) != shard.sha256:
+        elif path.stat().st_size != file.num_bytes or file_sha256(path) != file.sha256:
             yield f"{path}: its checksum is not the manifest's: it was changed or cut off"
     if (folder / CARD).is_file() and file_sha256(folder / CARD) != manifest.card_sha256:
         yield f"{folder / CARD}: its checksum is not the manifest's: it was changed"
@@ -159,19 +202,27 @@ def _contract(config: str, features: Features) -> Features:
     Raises:
         KeyError, TypeError, AttributeError: a column that must be there is missing, or of another kind.
     """
+    turn = features if config.endswith(TURNS) else features["turns"].feature
     labels = deepdialogue.Labels(
         domains=tuple(features["domain"].names),
         pairings=tuple(features["pairing"].names),
-        models=tuple(features["first_model"].names),
-        emotions=tuple(features["turns"].feature["emotion"].names),
+        models=tuple(features["model" if turn is features else "first_model"].names),
+        emotions=tuple(turn["emotion"].names),
     )
-    rate = features["audio"].feature.sampling_rate if "audio" in features else 24_000
-    return deepdialogue.features(config, labels, rate)
+    return deepdialogue.features(config, labels, _rate(features))
 
 
-def _shard(folder: Path, shard: Shard, seen: dict[str, _Seen], advance: Any) -> Iterator[str]:
-    file = pq.ParquetFile(folder / shard.path)
-    features = _features(folder / shard.path)
+def _rate(features: Features) -> int:
+    """Of the audio in hertz; where there is none, that of any."""
+    audio = features.get("audio")
+    rate: int = getattr(audio, "feature", audio).sampling_rate if audio else 24_000
+    return rate
+
+
+def _shard(folder: Path, shard: Shard, check: _Check, advance: Callable[[], None]) -> Iterator[str]:
+    """Has the rows of a shard checked, a row group at a time."""
+    path = folder / shard.path
+    features = _features(path)
     try:
         fits = features is not None and features == _contract(shard.config, features)
     except (KeyError, TypeError, AttributeError):
@@ -179,22 +230,102 @@ def _shard(folder: Path, shard: Shard, seen: dict[str, _Seen], advance: Any) -> 
     if features is None or not fits:
         yield f"its columns are not those of a {shard.config} shard"
         return
-    if file.metadata.num_rows != shard.rows:
-        yield f"holds {file.metadata.num_rows} rows, the manifest says {shard.rows}"
-    for group in range(file.num_row_groups):
-        for row in file.read_row_group(group).to_pylist():
-            if row["id"] in seen:
-                yield f"{row['id']}: is in the dataset twice"
-            try:
-                faults = list(_row(row, shard, features))
-                said = [(turn["speaker"], turn["text"], turn["emotion"]) for turn in row["turns"]]
-            except (TypeError, AttributeError):
-                faults, said = ["a value is missing"], []
-            seen[row["id"]] = _Seen(
-                shard.split, hashlib.blake2b(repr(said).encode(), digest_size=16).digest()
-            )
-            yield from (f"{row['id']}: {fault}" for fault in faults)
-            advance()
+    with pq.ParquetFile(path) as file:
+        if file.metadata.num_rows != shard.rows:
+            yield f"holds {file.metadata.num_rows} rows, the manifest says {shard.rows}"
+        for group in range(file.num_row_groups):
+            rows = file.read_row_group(group).to_pylist()
+            yield from check(shard, features, group, rows)
+            for _ in rows:
+                advance()
+
+
+def _check_dialogues(
+    seen: _Dialogues, shard: Shard, features: Features, group: int, rows: list[Row]
+) -> Iterator[str]:
+    for row in rows:
+        if row["id"] in seen:
+            yield f"{row['id']}: is in the dataset twice"
+        try:
+            faults = list(_row(row, shard, features))
+        except (TypeError, AttributeError):
+            faults = ["a value is missing"]
+        seen[row["id"]] = None if faults else _seen(named(row, features), shard, group, _rate(features))
+        yield from (f"{row['id']}: {fault}" for fault in faults)
+
+
+def _check_turns(
+    seen: dict[str, bytes], _shard: Shard, features: Features, _group: int, rows: list[Row]
+) -> Iterator[str]:
+    for id, turns in groupby(rows, key=itemgetter("dialogue")):
+        if id in seen:
+            yield f"{id}: is in the dataset twice, or is not in one piece"
+        try:
+            seen[id] = _digest([_heard(named(turn, features)) for turn in turns])
+        except (TypeError, ValueError):
+            seen[id] = b""
+            yield f"{id}: a value is missing, or a label is a number without a name"
+
+
+def _seen(row: Row, shard: Shard, group: int, rate: int) -> _Seen:
+    words = _digest([(turn["speaker"], turn["text"], turn["emotion"]) for turn in row["turns"]])
+    if shard.config == TEXT_ONLY:
+        entry = dialogue_entry(row, shard.path, group)
+        return _Seen(shard.split, words, b"", _digest([_entry(entry, DIALOGUES)]))
+    turns = turn_rows(row)
+    entries = [_entry(clip_entry(turn, shard.path, rate), CLIPS) for turn in turns]
+    return _Seen(shard.split, words, _digest([_heard(turn) for turn in turns]), _digest(entries))
+
+
+def _heard(turn: Row) -> list[Any]:
+    """A row of one turn, in the order of its columns, with a checksum in place of its sound."""
+    sound = turn["audio"]["path"], hashlib.sha256(turn["audio"]["bytes"]).digest()
+    return [sound if name == "audio" else turn[name] for name in sorted(turn)]
+
+
+def _entry(entry: Row, schema: pa.Schema) -> list[Any]:
+    """What the index says of a clip or dialogue, but for the offset, which is looked up."""
+    return [entry[name] for name in schema.names if name != "offset"]
+
+
+def _digest(value: object) -> bytes:
+    return hashlib.blake2b(repr(value).encode(), digest_size=16).digest()
+
+
+def _index(folder: Path, config: str, dialogues: _Dialogues, manifest: Manifest) -> Iterator[str]:
+    """The index says of every clip and dialogue what the shards say, and where it says is the clip."""
+    path = folder / path_of(config)
+    if not any(index.path == path_of(config) for index in manifest.indexes):
+        yield f"{path}: not in the manifest: package the dataset again"
+        return
+    if not path.is_file():
+        return
+    try:
+        table = read_index(path)
+    except DatasetError as error:
+        yield str(error)
+        return
+    indexed: dict[str, bytes] = {}
+    lost: list[Row] = []
+    for id, some in groupby(table.to_pylist(), key=itemgetter("id")):
+        entries = list(some)
+        indexed[id] = _digest([_entry(entry, table.schema) for entry in entries])
+        own = dialogues.get(id)
+        if config != TEXT_ONLY and own and own.entry == indexed[id]:
+            lost += [entry for entry in entries if not _is_there(folder, entry)]
+    if lost:
+        at = f"turn {lost[0]['turn']} of {lost[0]['id']} is not at byte {lost[0]['offset']} of {lost[0]['file']}"
+        yield f"{path}: {at} ({len(lost)} such)"
+    other = [id for id, own in dialogues.items() if own and indexed.get(id) != own.entry]
+    other += sorted(indexed.keys() - dialogues.keys())
+    if other:
+        yield f"{path}: {other[0]!r} is not there as the shards have it ({len(other)} such)"
+
+
+def _is_there(folder: Path, entry: Row) -> bool:
+    with (folder / entry["file"]).open("rb") as file:
+        file.seek(entry["offset"])
+        return bool(hashlib.sha256(file.read(entry["length"])).digest() == entry["sha256"])
 
 
 def _row(row: dict[str, Any], shard: Shard, features: Features) -> Iterator[str]:

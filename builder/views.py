@@ -4,8 +4,8 @@ Law of the file: it reads and never writes; text from models is shown as text, w
 """
 
 from collections import Counter
-from collections.abc import Mapping
-from datetime import timedelta
+from collections.abc import Iterable
+from datetime import datetime, timedelta
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -13,7 +13,7 @@ from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
-from builder.core.emotion import Ravdess
+from builder.annotations import Standing
 from builder.core.estimate import Row, estimate
 from builder.core.prosody import fullest
 from builder.core.scenario import parse_id
@@ -23,20 +23,9 @@ from builder.core.verdict import decide
 from builder.errors import ConfigError, RunError, nearest
 from builder.judges import Context
 from builder.meter import read_pulse, read_usage
+from builder.palette import COLOURS
 from builder.progress import plain
 from builder.run import Run
-
-# Okabe and Ito's palette, which colour-blind readers can tell apart.
-_COLOURS: Mapping[Ravdess, str] = {
-    "neutral": "#999999",
-    "calm": "#56b4e9",
-    "happy": "#e69f00",
-    "sad": "#0072b2",
-    "angry": "#d55e00",
-    "fearful": "#cc79a7",
-    "disgust": "#009e73",
-    "surprised": "#f0e442",
-}
 
 
 def show_plan(run: Run, console: Console) -> None:
@@ -210,7 +199,7 @@ def show_dialogue(run: Run, wanted: str | None, console: Console) -> None:
     spoke = f"LLM1 {dialogue.first_checkpoint}, LLM2 {dialogue.second_checkpoint}"
     console.print(Text(plain(spoke)), end="\n\n")
     for position, turn in enumerate(dialogue.turns):
-        colour = _COLOURS[ravdess[turn.emotion]]
+        colour = COLOURS[ravdess[turn.emotion]]
         heard = "  ".join(
             f"{config} {at[position][0]:.1f}–{at[position][1]:.1f} s" for config, at in times.items()
         )
@@ -230,6 +219,9 @@ def show_dialogue(run: Run, wanted: str | None, console: Console) -> None:
             scores = ", ".join(f"{name} {score:g}" for name, score in verdict.scores.items())
             said = f"  {verdict.judge}: {scores}  {verdict.reason}"
             console.print(Text(plain(said), style="dim"))
+            for name, by_turn in verdict.turns.items():
+                said = f"    {name} by turn: {' '.join(map(str, by_turn))}"
+                console.print(Text(plain(said), style="dim"))
         for abstention in review.abstentions:
             said = f"  {abstention.judge} abstained: {abstention.reason}"
             console.print(Text(plain(said), style="dim"))
@@ -239,6 +231,29 @@ def show_dialogue(run: Run, wanted: str | None, console: Console) -> None:
                 plain(f"{config}: {one.engine}, LLM1 {one.first_voice}, LLM2 {one.second_voice}"), style="dim"
             ),
         )
+
+
+def show_standings(standings: Iterable[Standing], console: Console) -> None:
+    """How far every annotator is, and how careful."""
+    table = Table(title="annotators", title_justify="left")
+    for name in ("annotator", "done", "owed", "median s", "checks passed", "gold within 1", "last"):
+        table.add_column(name, justify="left" if name == "annotator" else "right")
+    for one in standings:
+        last = (
+            ""
+            if one.last is None
+            else datetime.fromtimestamp(one.last).astimezone().strftime("%Y-%m-%d %H:%M")
+        )
+        table.add_row(
+            one.annotator,
+            str(one.done),
+            str(one.owed),
+            "" if one.median_s is None else f"{one.median_s:.0f}",
+            f"{one.passed} of {one.checks}" if one.checks else "",
+            f"{one.near} of {one.golden}" if one.golden else "",
+            last,
+        )
+    console.print(table)
 
 
 def _resolved(run: Run, wanted: str | None) -> str:

@@ -1,10 +1,12 @@
-"""Files that appear whole: beside their place first, on the disk, and then moved there.
+"""Files and folders that appear whole: beside their place first, on the disk, and then moved there.
 
 Law of the file: readers, also those after a power cut, see the old file or the new one; what failed leaves nothing behind.
 """
 
 import os
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 
@@ -24,3 +26,39 @@ def put(path: Path, parts: Iterable[bytes | memoryview]) -> None:
     except BaseException:
         partial.unlink(missing_ok=True)
         raise
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """Gives an empty folder, and once it was filled brings it to the disk and puts it in the place of the old one.
+
+    Killed between the two moves it leaves the old folder beside its place, as `beside(out, "old")`.
+    """
+    partial, old = beside(out, "partial"), beside(out, "old")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        for path in (*partial.rglob("*"), partial):
+            _sync(path)
+        shutil.rmtree(old, ignore_errors=True)
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+        _sync(out.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def beside(out: Path, what: str) -> Path:
+    """The place of what belongs to a folder and is not in it, such as `.dist.partial`."""
+    return out.with_name(f".{out.name}.{what}")
+
+
+def _sync(path: Path) -> None:
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -7,3 +7,9 @@ import pytest
 def token(monkeypatch):
     monkeypatch.setenv("NODE_TOKEN", "tok-5ecret-5ecret")
     return "tok-5ecret-5ecret"
+
+
+@pytest.fixture(autouse=True)
+def no_figures(monkeypatch):
+    """What is packaged has no figures, as where matplotlib is not installed: drawing takes seconds."""
+    monkeypatch.setattr("builder.gallery.LIBRARY", "no_such_library")

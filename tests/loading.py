@@ -23,7 +23,7 @@ import datasets
 import numpy as np
 import soundfile
 
-CONFIGS = ("xtts", "orpheus", "text-only")
+CONFIGS = ("xtts", "orpheus", "text-only", "xtts-turns", "orpheus-turns")
 
 Rows = dict[str, list[dict[str, Any]]]
 """By split, as plain data: labels as names, a clip as what `fingerprint` makes of it."""
@@ -86,9 +86,11 @@ def _undecodable() -> str | None:
 
 def _encoded(loaded: dict[str, Any]) -> dict[str, Any]:
     """Every split with its audio left as bytes."""
-    audio = [datasets.Audio(decode=False)]
+    audio = datasets.Audio(decode=False)
     return {
-        split: dataset.cast_column("audio", audio) if "audio" in dataset.features else dataset
+        split: dataset.cast_column("audio", audio if "dialogue" in dataset.features else [audio])
+        if "audio" in dataset.features
+        else dataset
         for split, dataset in loaded.items()
     }
 
@@ -139,7 +141,7 @@ def report(ways: dict[str, dict[str, Any]]) -> bool:
         reference: Rows = loaded["load_dataset"]
         print(f"{config}: " + ", ".join(f"{len(rows)} {split}" for split, rows in reference.items()))
         first = next(iter(reference.values()))[0]
-        spoken = first["turns"][0]
+        spoken = first["turns"][0] if "turns" in first else first
         print(f"  {first['id']} begins: {spoken['speaker']}, {spoken['emotion']}: {spoken['text']}")
         for way, rows in loaded.items():
             verdict = (

@@ -3,6 +3,7 @@
 Law of the file: what is read back is compared with `rows`, which never passed through `datasets`.
 """
 
+import hashlib
 import io
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import soundfile
 import yaml
 
 import deepdialogue
+from builder.index import CLIPS, path_of, write_index
 from deepdialogue import LABELS, Labels
 
 RATE = 24_000
@@ -31,13 +33,35 @@ def package(
             for domain in domains:
                 path = folder / config / split / f"{domain}-00000.parquet"
                 path.parent.mkdir(parents=True, exist_ok=True)
-                numbered = [
-                    _numbered(row, config, labels) for row in rows(config, split, labels, (domain,), title)
-                ]
+                numbered = [_numbered(row, labels) for row in rows(config, split, labels, (domain,), title)]
                 schema = deepdialogue.schema(config, labels, RATE)
-                pq.write_table(pa.Table.from_pylist(numbered, schema=schema), path, row_group_size=1)
+                pq.write_table(
+                    pa.Table.from_pylist(numbered, schema=schema),
+                    path,
+                    row_group_size=1,
+                    compression="none",
+                    use_dictionary=False,
+                )
+        if f"{config}-turns" in deepdialogue.CONFIGS:
+            _index(folder, config, labels, shards, title)
     (folder / "README.md").write_text(f"---\n{yaml.safe_dump(_card(labels, shards))}---\n# A small dataset\n")
     return folder
+
+
+def _index(folder: Path, config: str, labels: Labels, shards: dict[str, tuple[str, ...]], title: str) -> None:
+    """Writes where every clip was found in the shards."""
+    entries = []
+    for split, domains in shards.items():
+        for domain in domains:
+            file = f"{config}/{split}/{domain}-00000.parquet"
+            data, at = (folder / file).read_bytes(), 0
+            for row in rows(f"{config}-turns", split, labels, (domain,), title):
+                flac = _flac(row["audio"]["samples"])
+                at = data.index(flac, at)
+                place = {"file": file, "offset": at, "length": len(flac)}
+                known = {"num_samples": len(row["audio"]["samples"]), "sha256": hashlib.sha256(flac).digest()}
+                entries.append(row | place | known | {"id": row["dialogue"]})
+    write_index(folder / path_of(config), [pa.Table.from_pylist(entries, schema=CLIPS)])
 
 
 def rows(
@@ -48,10 +72,32 @@ def rows(
     title: str = "a",
 ) -> list[dict[str, Any]]:
     """The rows of a split with labels as names; a clip is its samples, int16 of shape (samples,)."""
-    return [
-        _row(config, split, labels, domain, index, title)
+    dialogue = config.removesuffix("-turns")
+    found = [
+        _row(dialogue, split, labels, domain, index, title)
         for domain in (SHARDS[split] if domains is None else domains)
         for index in range(2)
+    ]
+    return found if config == dialogue else [turn for row in found for turn in _turns(row)]
+
+
+def _turns(row: dict[str, Any]) -> list[dict[str, Any]]:
+    """The same dialogue, one turn a row."""
+    return [
+        {
+            "id": f"{row['id']}/0{position + 1}",
+            "dialogue": row["id"],
+            "turn": position + 1,
+            **{name: row[name] for name in ("num_turns", "split", "domain", "pairing", "rehearsal")},
+            "model": row[("first_model", "second_model")[position % 2]],
+            "checkpoint": row[("first_checkpoint", "second_checkpoint")[position % 2]],
+            "engine": row["engine"],
+            "voice": ("v1", "v2")[position % 2],
+            **{name: turn[name] for name in ("speaker", "text", "emotion", "ravdess", "start")},
+            "duration": turn["end"] - turn["start"],
+            "audio": clip,
+        }
+        for position, (turn, clip) in enumerate(zip(row["turns"], row["audio"], strict=True))
     ]
 
 
@@ -97,29 +143,31 @@ def _tone(length: int, hertz: float) -> np.ndarray:
     return np.round(8_000 * np.sin(2 * np.pi * hertz * np.arange(length) / RATE)).astype(np.int16)
 
 
-def _numbered(row: dict[str, Any], config: str, labels: Labels) -> dict[str, Any]:
+def _numbered(row: dict[str, Any], labels: Labels) -> dict[str, Any]:
     """As Parquet stores it: labels as numbers, clips as FLAC."""
-    stored = dict(row)
-    for column, names in {
+    names = {
         "split": deepdialogue.SPLITS,
         "domain": labels.domains,
         "pairing": labels.pairings,
         "first_model": labels.models,
         "second_model": labels.models,
-    }.items():
-        stored[column] = names.index(row[column])
-    stored["turns"] = [
-        turn
-        | {
-            "speaker": deepdialogue.SPEAKERS.index(turn["speaker"]),
-            "emotion": labels.emotions.index(turn["emotion"]),
-            "ravdess": deepdialogue.RAVDESS.index(turn["ravdess"]),
-        }
-        for turn in row["turns"]
-    ]
-    if config != "text-only":
-        stored["audio"] = [{"bytes": _flac(clip["samples"]), "path": clip["path"]} for clip in row["audio"]]
-    return stored
+        "model": labels.models,
+        "speaker": deepdialogue.SPEAKERS,
+        "emotion": labels.emotions,
+        "ravdess": deepdialogue.RAVDESS,
+    }
+
+    def stored(value: Any, column: str = "") -> Any:
+        if column in names:
+            return names[column].index(value)
+        if isinstance(value, list):
+            return [stored(item) for item in value]
+        if isinstance(value, dict) and "samples" in value:
+            return {"bytes": _flac(value["samples"]), "path": value["path"]}
+        return {key: stored(part, key) for key, part in value.items()} if isinstance(value, dict) else value
+
+    numbered: dict[str, Any] = stored(row)
+    return numbered
 
 
 def _flac(samples: np.ndarray) -> bytes:
@@ -143,7 +191,11 @@ def _card(labels: Labels, shards: dict[str, tuple[str, ...]]) -> dict[str, Any]:
                 "config_name": config,
                 "features": deepdialogue.card_features(config, labels, RATE),
                 "splits": [
-                    {"name": split, "num_bytes": 1_000, "num_examples": 2 * len(domains)}
+                    {
+                        "name": split,
+                        "num_bytes": 1_000,
+                        "num_examples": len(rows(config, split, labels, domains)),
+                    }
                     for split, domains in shards.items()
                 ],
             }

@@ -102,6 +102,30 @@ def publish(source, dialogue, engines=ENGINES, *, clips=None, rate=RATE, **keys)
         write(full_of(source, engine, dialogue), joined(texts, sounds, rate), rate)
 
 
+def rows_of(dialogue, **columns):
+    """A dialogue of `publish` as the published Parquet has it: a row for each turn.
+
+    Args:
+        dialogue: an id.
+        columns: of every row, in place of those that belong there.
+    """
+    pairing, _, stem = dialogue.partition("/")
+    domain, _, num_turns = stem.rsplit("_", 2)
+    return [
+        {
+            "conversation_id": stem,
+            "model_dir": f"dialogues_{pairing}",
+            "turn_index": position,
+            "speaker": turn[0],
+            "text": turn[1],
+            "domain": domain.replace("_", " "),
+            "emotion": turn[2],
+        }
+        | columns
+        for position, turn in enumerate(TURNS[: int(num_turns)])
+    ]
+
+
 def edit(path, change):
     """Changes a JSON file."""
     published = json.loads(path.read_text(encoding="utf-8"))

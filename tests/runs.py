@@ -3,12 +3,18 @@
 from pathlib import Path
 
 import msgspec
+import numpy as np
 
 from builder.config import Study, load_study
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.scenario import scenarios
+from builder.core.speech import Take
 from builder.core.verdict import Acceptance
+from builder.recorder import Recorder
 from builder.run import Run
+from tests.published import noise
+
+RATE = 24_000
 
 
 def small(judges=("length", "duplicate"), **changes) -> Study:
@@ -47,3 +53,43 @@ def spoken(scenario, words=None, checkpoint="ORG/NAME") -> Dialogue:
             for position, emotion in enumerate(scenario.emotions)
         ),
     )
+
+
+def clips_of(dialogue):
+    """Noise without a zero in it, longer with every turn."""
+    return [
+        noise([*dialogue.id.encode(), position], 900 + 300 * position)
+        for position in range(len(dialogue.turns))
+    ]
+
+
+def silences_of(dialogue):
+    return [RATE * 3 // 10] * (len(dialogue.turns) - 1) + [RATE // 2]
+
+
+def laid(dialogue):
+    """The dialogue of shape (samples, 2), LLM1 and LLM2, and the first sample of every turn and the first after it."""
+    full, edges, at = [], [], 0
+    for position, (clip, silence) in enumerate(zip(clips_of(dialogue), silences_of(dialogue), strict=True)):
+        track = np.zeros((len(clip) + silence, 2), np.int16)
+        track[: len(clip), position % 2] = clip
+        full.append(track)
+        edges.append((at, at + len(clip)))
+        at += len(track)
+    return np.concatenate(full), edges
+
+
+def speak(run, dialogues):
+    with Recorder(run.audio("xtts"), run.recorded("xtts")) as recorder:
+        for dialogue in dialogues:
+            recorder.keep(
+                dialogue.id,
+                engine="noise",
+                rehearsal=True,
+                voices=("ann", "bob"),
+                sampling_rate_hz=RATE,
+                takes=[
+                    Take(clip, silence, "calm")
+                    for clip, silence in zip(clips_of(dialogue), silences_of(dialogue), strict=True)
+                ],
+            )

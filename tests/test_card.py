@@ -2,20 +2,26 @@
 
 import asyncio
 import re
+from itertools import pairwise
 
 import msgspec
 import numpy as np
 import pytest
 from huggingface_hub import DatasetCard
 
+from builder.annotations import Annotations, Opinion, Wanted
+from builder.core.bias import bias
+from builder.core.licence import non_commercial
 from builder.core.part import Part
-from builder.core.scenario import scenarios
-from builder.core.speech import Measured, Take
-from builder.recorder import Recorder
+from builder.panel import asked, panel, told
 from builder.run import Failure, Run
 from builder.stages.judge import judge
 from builder.stages.package import package
-from tests.runs import held, small, spoken
+from builder.validation import validate
+from tests.commands import tree
+from tests.heard import heard, measured
+from tests.marked import marked
+from tests.runs import held, small
 
 
 def card(run):
@@ -69,71 +75,14 @@ def test_no_checkpoint_title_or_prompt_can_break_the_card(tmp_path, hostile):
     title = re.search(r"^# .*$", text, re.MULTILINE)[0]
     assert re.sub(r"\\([\\`<>\[\]|])", r"\1", title) == "# A " + " ".join(hostile.split())
     assert not re.search(r"(?<!\\)[<`|\[]", title)
-    assert "`ORG/NAME@" + " ".join(hostile.split()).replace("`", "'") + "` 8" in text
+    code = "`ORG/NAME@" + " ".join(hostile.split()).replace("`", "'") + "`"
+    assert re.search(rf"^\| .* \| {re.escape(code)} \| \d+ \|$", text, re.MULTILINE)
     assert f"`````text\n{prompt.strip()}\n`````\n" in text, "the fence is longer than any in the prompt"
 
 
 # Does the emotion reach the sound?
 
 SECTION = "## Does the emotion reach the sound?"
-RATE = 16_000
-
-
-def heard(folder, emotions=("angry", "sad"), spoken_again=()):
-    """A run whose turns have these emotions in a random order, all but its last dialogue spoken.
-
-    Args:
-        folder: of the run.
-        emotions: to draw from.
-        spoken_again: the checks that the first clip of the first recording failed before.
-    """
-    study = small(judges=())
-    run = Run(folder, study, out=folder.parent / "out")
-    draw = np.random.default_rng(5)
-    for scenario in scenarios(study.plan, study.vocabulary, study.seed):
-        drawn = tuple(draw.choice(emotions, len(scenario.emotions)).tolist())
-        run.scenarios.append(scenario.id, scenario)
-        run.dialogues.append(scenario.id, spoken(msgspec.structs.replace(scenario, emotions=drawn)))
-    ids = run.dialogues.ids()
-    with Recorder(run.audio("xtts"), run.recorded("xtts")) as recorder:
-        for id in ids[:-1]:
-            faults = spoken_again if id == ids[0] else ()
-            speak(recorder, run, id, faults)
-    return run
-
-
-def speak(recorder, run, id, faults):
-    takes = [
-        Take(
-            samples=np.arange(1, 400, dtype=np.int16),
-            pause_samples=100,
-            ravdess=run.study.vocabulary.emotions[turn.emotion].ravdess,
-            attempts=1 + (0 if position else len(faults)),
-            faults=() if position else tuple(faults),
-        )
-        for position, turn in enumerate(run.dialogues[id].turns)
-    ]
-    recorder.keep(
-        id, engine="buzz", rehearsal=True, voices=("Anna", "Karl"), sampling_rate_hz=RATE, takes=takes
-    )
-
-
-def measured(run, effect=0.0, not_run=None):
-    """Measures every recording: angry clips are louder by so many decibels, and every speaker has a level of their own."""
-    draw = np.random.default_rng(7)
-    for id in run.recordings["xtts"].ids():
-        levels = draw.normal(-30, 8, 2)
-        clips = tuple(
-            {
-                "level_db": float(
-                    levels[position % 2] + effect * (turn.emotion in {"angry", "excited"}) + draw.normal()
-                )
-            }
-            for position, turn in enumerate(run.dialogues[id].turns)
-        )
-        record = Measured(id=id, clips=clips, done=("prosody",), not_run=not_run or {})
-        run.measured("xtts").append(id, record)
-    return run
 
 
 def table(text):
@@ -217,3 +166,185 @@ def test_of_what_several_processes_measured_the_card_has_the_fullest(tmp_path):
         text = card(run)
     assert "7 of 7 recordings were measured." in text
     assert "was not run" not in text
+
+
+# The judges.
+
+
+def judged_part(run):
+    """The card's words on judges, on one line, and its table of agreement by the name of the column."""
+    text = card(run)
+    (head, row) = re.findall(r"^(\| criterion .*)\n\|[-:|]+\n(\|.*)", text, re.MULTILINE)[0]
+    names, values = ([cell.strip() for cell in line.strip("|").split("|")] for line in (head, row))
+    return " ".join(text.split()), dict(zip(names, values, strict=True))
+
+
+def test_the_judges_are_on_the_card_with_model_rubric_abstentions_and_agreement_and_nothing_of_people(
+    tmp_path,
+):
+    with marked(tmp_path / "run") as run:
+        text, row = judged_part(run)
+        models = run.study.vocabulary.models
+        alpha = panel(run.reviews, asked(run), run.study.seed).alphas["coherence"]
+        llama = models[run.judges()["rubric-llama"].model].hub_id
+    assert f"| rubric-llama | `{llama}` | `2 0a` | 54 | 10.0 % |" in text
+    assert "| 60 | 0.0 % |" in text
+    assert row == {"criterion": "coherence", "among judges": told(alpha), "of": "54"}
+    assert alpha.value < 1
+    assert "annotator" not in text
+    assert "leave out 0" not in text
+
+
+def test_people_are_on_the_card_where_some_annotated(tmp_path):
+    with marked(tmp_path / "run", annotators=["ada", "ben"]) as run:
+        text, row = judged_part(run)
+    assert row["among annotators"] == "1.00 [1.00, 1.00]"
+    assert row["rubric-qwen and people"] == "1.00 [1.00, 1.00]"
+    assert row["rubric-llama and people"].startswith("0.9")
+    assert "2 annotators scored 30 judged dialogues." in text
+    assert "All of these dialogues were accepted" not in text
+
+
+def test_a_judge_that_leans_is_on_the_card_with_what_chance_would_do(tmp_path):
+    with marked(tmp_path / "run", leaning=2.0) as run:
+        text, _ = judged_part(run)
+        one, other = bias(run.reviews)
+    assert (one.judge, one.is_seen, other.is_seen) == ("rubric-llama", True, False)
+    assert (
+        f"`rubric-llama` scores `coherence` {one.difference:.2f} points [{one.low:.2f}, {one.high:.2f}] higher "
+        "where LLM1 is shown as B. Both are drawn at random and should mean nothing. Of 2 such intervals, 0.1 leave out 0"
+    ) in text
+
+
+def test_a_rule_that_does_not_count_judges_alike_is_on_the_card_whole(tmp_path):
+    with marked(tmp_path / "run") as run:
+        assert "count alike" not in card(run)
+        run.pin_acceptance(
+            msgspec.structs.replace(
+                run.study.acceptance, rule="mean", weights={"rubric-llama": {"coherence": 0.25}}
+            )
+        )
+        text = card(run)
+    assert 'Not every judge counts alike:\n\n```text\n[acceptance]\nrule = "mean"\n' in text
+    assert "rubric-llama = { coherence = 0.25 }\n```" in text
+
+
+def test_an_annotation_more_is_a_new_card(tmp_path):
+    with marked(tmp_path / "run", annotators=["ada"]) as run:
+        assert asyncio.run(package(run)).done
+        assert asyncio.run(package(run)).skipped
+        with Annotations(run, ["ada"], Wanted()) as store:
+            key = next(iter(store.items("ada")))
+            store.say("ada", key, Opinion(scores={"coherence": 1}))
+        assert asyncio.run(package(run)).done
+
+
+# Figures, and what a user has to know.
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("builder.gallery.LIBRARY", "matplotlib")
+
+
+def test_every_figure_lies_in_the_folder_under_a_checksum_with_its_words_and_the_same_bytes(
+    tmp_path, drawing
+):
+    with heard(tmp_path / "run") as run:
+        text = card(run)
+        before = tree(run.out)
+        (run.folder / "package.json").unlink()
+        card(run)
+    assert tree(run.out) == before
+    shown = dict(re.findall(r"^!\[(.+)\]\((.+)\)$", text, re.MULTILINE))
+    assert sorted(shown.values()) == [
+        f"figures/{name}.png" for name in ("emotions", "hours", "transitions", "turns")
+    ]
+    assert {path for path in before if path.startswith("figures/")} == set(shown.values())
+    assert validate(run.out) == []
+    (run.out / "figures/turns.png").write_bytes(b"no")
+    (fault,) = validate(run.out)
+    assert "figures/turns.png: its checksum" in fault
+
+
+def test_without_matplotlib_the_card_has_its_tables_and_points_to_no_figure(tmp_path, monkeypatch):
+    with heard(tmp_path / "run") as run:
+        text = card(run)
+        assert not (run.out / "figures").exists()
+        assert "![" not in text
+        assert "| emotion | followed by |" in text
+        assert "| turns | dialogues |" in text
+        pytest.importorskip("matplotlib")
+        monkeypatch.setattr("builder.gallery.LIBRARY", "matplotlib")
+        assert asyncio.run(package(run)).done, "what can be drawn now is drawn"
+
+
+def test_the_lines_that_load_it_do(tmp_path, monkeypatch):
+    with heard(tmp_path / "run") as run:
+        text = card(run).replace("PATH/TO/deepdialogue", "out")
+    assert 'revision="v1.0.0"' in text
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    plain, own = re.findall(r"```python\n(.*?)```", text, re.DOTALL)[:2]
+    loaded = {}
+    # What lies on the Hub lies elsewhere.
+    exec(re.sub("^pinned = .*$", "", plain, flags=re.MULTILINE).replace('"deepdialogue"', '"out"'), loaded)
+    assert next(iter(loaded["turns"].decode(False)))["id"].endswith("/01")
+    exec(own, loaded)
+    assert len(loaded["dialogues"][0]["audio"]) == loaded["dialogues"][0]["num_turns"]
+    (domain,) = re.findall(r'domain="(\w+)"', own)
+    for row in loaded["some"]:
+        assert f"/{domain}_" in row["id"]
+        assert 3 <= row["num_turns"] < 7
+
+
+def test_transitions_are_held_against_the_emotion_graph(tmp_path):
+    with heard(tmp_path / "run", emotions=("sad", "hopeful", "angry")) as run:
+        text = card(run)
+        followed = [
+            (one.emotion, other.emotion)
+            for dialogue in run.dialogues
+            for one, other in pairwise(dialogue.turns)
+        ]
+        successors = {name: emotion.successors for name, emotion in run.study.vocabulary.emotions.items()}
+    astray = sum(other not in successors[one] for one, other in followed)
+    assert 0 < astray < len(followed)
+    assert f"Of {len(followed)} transitions {astray} follow no edge of the emotion graph." in text
+    (sad,) = re.findall(r"^\| sad \| (.* \d+) \| (.*) \|$", text, re.MULTILINE)
+    never = [name for name in successors["sad"] if ("sad", name) not in followed]
+    assert sorted(sad[1].split(", ")) == sorted(never)
+
+
+def test_what_was_accepted_and_how_loud_clips_are_is_drawn_where_it_is_known(tmp_path, drawing):
+    with marked(tmp_path / "run") as run:
+        assert "(figures/retention.png)" in card(run)
+    with heard(tmp_path / "loud") as run:
+        (path,) = run.folder.glob("recordings/xtts*.jsonl")
+        path.write_text(path.read_text().replace('"loudness_lufs":null', '"loudness_lufs":-20.4'))
+    with Run(tmp_path / "loud", small(judges=()), out=tmp_path / "loud-out") as run:
+        text = card(run)
+    assert "(figures/loudness.png)" in text
+    assert "| -20 LUFS | -20 LUFS | -20 LUFS |" in text
+    assert "loudness of" not in text
+
+
+def test_known_defects_are_counted(tmp_path):
+    with held(tmp_path / "run", small(judges=())) as run:
+        one, third = (run.dialogues[id] for id in run.dialogues.ids()[:2])
+        twin = re.sub(r"_(\d+)_(\d+)$", r"_9\1_\2", one.id)
+        run.dialogues.append(twin, msgspec.structs.replace(one, id=twin))
+        turns = (msgspec.structs.replace(third.turns[0], text="Oh yes."), *third.turns[1:])
+        other = re.sub(r"_(\d+)_(\d+)$", r"_9\1_\2", third.id)
+        run.dialogues.append(other, msgspec.structs.replace(third, id=other, turns=turns))
+        text = " ".join(card(run).split())
+    assert "- 1 dialogues say word for word what another says." in text
+    assert re.search(r"- 1 of \d+ turns have fewer than three words\.", text)
+    assert re.search(r"- \d+ of 20 emotions never occur: .*embarrassed", text)
+
+
+def test_a_licence_that_follows_from_voices_says_from_which():
+    assert non_commercial(["XTTS-v2"], ["actor-03", "Anna"]) == [
+        "XTTS-v2 (CPML)",
+        "1 voices of RAVDESS (CC BY-NC-SA 4.0)",
+    ]

@@ -31,12 +31,16 @@ ROOT = Path(__file__).parent.parent
 LIGHT = ROOT / ".venv/bin/python"
 
 
+def python():
+    """The light environment's, where there is one."""
+    return str(LIGHT) if LIGHT.exists() else sys.executable
+
+
 @pytest.fixture(scope="session")
 def built(tmp_path_factory):
     """The shipped quickstart, built in the light environment where there is one."""
     folder = tmp_path_factory.mktemp("quickstart")
-    python = str(LIGHT) if LIGHT.exists() else sys.executable
-    done = deepdialogue("build", "quickstart", "--site", "rehearsal", cwd=folder, python=python)
+    done = deepdialogue("build", "quickstart", "--site", "rehearsal", cwd=folder, python=python())
     assert done.returncode == 0, done.stderr
     return folder, done
 
@@ -46,7 +50,7 @@ def test_the_quickstart_leaves_a_dataset_and_says_what_where_and_how_to_load_it(
     assert (folder / "dist/deepdialogue/README.md").is_file()
     assert 'load_dataset("deepdialogue", "xtts")' in done.stdout
     assert "a rehearsal: stand-ins took part; same schema, not training data" in done.stdout
-    for config in ("xtts", "orpheus", "text-only"):
+    for config in ("xtts", "orpheus", "text-only", "xtts-turns", "orpheus-turns"):
         assert re.search(rf"{config} +\d+ train, \d+ validation, \d+ test", done.stdout)
 
 
@@ -56,9 +60,9 @@ def test_the_lines_it_prints_to_load_the_dataset_work_as_they_stand(built, tmp_p
         line.strip() for line in done.stdout.splitlines() if line.strip().startswith(("cd ", "python -c"))
     ]
     assert len(shown) == 3
-    python = LIGHT if LIGHT.exists() else Path(sys.executable)
+    chosen = Path(python())
     environment = {
-        "PATH": f"{python.parent}:{os.environ['PATH']}",
+        "PATH": f"{chosen.parent}:{os.environ['PATH']}",
         "HF_HOME": str(tmp_path),
         "HF_HUB_OFFLINE": "1",
     }
@@ -78,7 +82,7 @@ def test_the_lines_it_prints_to_load_the_dataset_work_as_they_stand(built, tmp_p
 def test_a_second_run_does_nothing_and_says_so(built):
     folder, _ = built
     before = tree(folder / "dist")
-    done = deepdialogue("build", "quickstart", "--site", "rehearsal", cwd=folder)
+    done = deepdialogue("build", "quickstart", "--site", "rehearsal", cwd=folder, python=python())
     assert done.returncode == 0
     assert "nothing to do: dist/deepdialogue is up to date" in done.stderr
     assert tree(folder / "dist") == before

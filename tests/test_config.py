@@ -66,6 +66,7 @@ def test_every_shipped_site_loads_by_its_name(path):
         ),
         ("train = 0.7", "train = 0.9", "three shares of at least 0 that sum to 1"),
         ("[speech.xtts]", "[speech.text-only]", "'text-only' has no speech"),
+        ("[speech.xtts]", "[speech.xtts-turns]", "one ending in '-turns' has the turns of another"),
         (
             "voices-ravdess.toml",
             "voices-ravdes.toml",

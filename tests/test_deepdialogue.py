@@ -98,6 +98,36 @@ def test_columns_come_in_the_promised_order():
     assert list(deepdialogue.features("text-only")["turns"].feature) == words
 
 
+def test_where_a_row_is_a_turn_every_column_is_one_value_that_can_be_filtered():
+    features = deepdialogue.features("another-turns", sampling_rate=16_000)
+    assert list(features) == [
+        "id",
+        "dialogue",
+        "turn",
+        "num_turns",
+        "split",
+        "domain",
+        "pairing",
+        "rehearsal",
+        "model",
+        "checkpoint",
+        "engine",
+        "voice",
+        "speaker",
+        "text",
+        "emotion",
+        "ravdess",
+        "start",
+        "duration",
+        "audio",
+    ]
+    assert features["audio"] == datasets.Audio(sampling_rate=16_000)
+    assert {type(kind) for name, kind in features.items() if name != "audio"} == {
+        datasets.Value,
+        datasets.ClassLabel,
+    }
+
+
 def test_a_config_of_any_other_name_has_audio_at_its_own_rate():
     audio = deepdialogue.features("another", sampling_rate=16_000)["audio"]
     assert audio.feature == datasets.Audio(sampling_rate=16_000)
@@ -110,7 +140,8 @@ def test_the_schema_says_the_features_in_the_notation_of_datasets_3(config, labe
     assert datasets.Features.from_arrow_schema(schema) == deepdialogue.features(config, labels, 16_000)
     notation = schema.metadata[b"huggingface"].decode()
     assert '"List"' not in notation
-    assert isinstance(json.loads(notation)["info"]["features"]["turns"], list)
+    said = json.loads(notation)["info"]["features"]
+    assert config.endswith("-turns") or isinstance(said["turns"], list)
 
 
 @pytest.mark.parametrize("config", CONFIGS)
@@ -230,6 +261,29 @@ def test_other_names_still_load(elsewhere):
 
 
 # What is loaded
+
+
+@pytest.mark.parametrize("streaming", [False, True], ids=["map-style", "streaming"])
+def test_where_a_row_is_a_turn_its_audio_is_one_clip_decoded_at_any_rate_or_not_at_all(folder, streaming):
+    options = {"data_dir": folder, "streaming": streaming}
+    truth = rows("xtts-turns", "train")
+    loaded = list(deepdialogue.load("xtts-turns", "train", **options))
+    assert [row["id"] for row in loaded] == [row["id"] for row in truth]
+    for row, expected in zip(loaded, truth, strict=True):
+        clip = row["audio"]
+        assert (clip["path"], clip["sampling_rate"]) == (expected["audio"]["path"], RATE)
+        np.testing.assert_array_equal(clip["array"], expected["audio"]["samples"] / np.float32(2**15))
+    slow = next(iter(deepdialogue.load("xtts-turns", "train", sampling_rate=16_000, **options)))["audio"]
+    assert (len(slow["array"]), slow["sampling_rate"]) == (800, 16_000)
+    encoded = next(iter(deepdialogue.load("xtts-turns", "train", decode=False, **options)))["audio"]
+    assert encoded["bytes"].startswith(b"fLaC")
+
+
+def test_a_column_and_a_batch_of_clips_are_decoded_as_a_row_is(folder):
+    loaded = deepdialogue.load("orpheus-turns", "test", data_dir=folder)
+    lengths = [len(row["audio"]["array"]) for row in loaded]
+    assert [len(clip["array"]) for clip in loaded["audio"]] == lengths
+    assert [len(clip["array"]) for clip in loaded[:]["audio"]] == lengths
 
 
 @pytest.mark.parametrize("split", deepdialogue.SPLITS)

@@ -6,6 +6,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from itertools import cycle
 from pathlib import Path
 
@@ -22,11 +23,14 @@ from builder.__main__ import _parser
 from builder.checks import Check
 from builder.config import Site, Study, load_site, load_study, resources
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
+from builder.core.verdict import Acceptance
 from builder.errors import ConfigError
+from builder.index import CLIPS
 from builder.judges import Context, Judge
 from builder.llm import Backend
 from builder.measures import Measure
 from builder.plugins import find, make, names
+from builder.records import convert
 from builder.tts import Engine
 from tests.packaged import RATE, package, rows
 
@@ -163,7 +167,8 @@ def test_every_site_of_the_pages_is_read_and_its_backends_and_engines_made(tmp_p
         code
         for page in ROOT.glob("docs/*.md")
         for language, code in CODE.findall(page.read_text())
-        if language == "toml" and not code.startswith("[anna")  # which is a folder of references
+        if language == "toml"
+        and not code.startswith(("[anna", "[acceptance]"))  # a folder of references, a rule
     ]
     made = set()
     for code in (*codes, (ROOT / "configs" / "sites" / "tgi.toml").read_text()):
@@ -176,6 +181,16 @@ def test_every_site_of_the_pages_is_read_and_its_backends_and_engines_made(tmp_p
         made |= {type(make(Engine, table, "site.toml")).__name__ for table in site.speech.values()}
         made |= {type(make(Backend, table, "site.toml")).__name__ for table in replicas}
     assert made >= {"Xtts", "Orpheus", "TGI", "OpenAI", "Hub"}
+
+
+def test_every_rule_of_the_pages_is_one_that_decides():
+    rules = [
+        convert(tomllib.loads(code)["acceptance"], Acceptance, page.name)
+        for page in ROOT.glob("docs/*.md")
+        for language, code in CODE.findall(page.read_text())
+        if language == "toml" and code.startswith("[acceptance]")
+    ]
+    assert any(rule.weights for rule in rules)
 
 
 def test_no_table_of_names_is_left_unread():
@@ -223,6 +238,13 @@ def test_every_column_of_the_dataset_is_told_with_its_type_and_configs_and_no_ot
         name: (kind, "all" if name in everywhere else "spoken")
         for name, kind in columns(deepdialogue.features("xtts"))
     }
+
+
+def test_every_column_of_a_turn_row_and_of_the_index_is_told_with_its_type_and_no_other():
+    told = {quoted(row[0])[0]: row[1] for row in table(DATASET, "column of a turn")}
+    assert told == dict(columns(deepdialogue.features("xtts-turns")))
+    told = {quoted(row[0])[0]: row[1] for row in table(DATASET, "index column")}
+    assert told == {field.name: str(field.type) for field in CLIPS}
 
 
 def test_the_plugin_of_the_page_is_found_configured_and_judges(tmp_path, monkeypatch):

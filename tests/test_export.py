@@ -30,57 +30,15 @@ from builder.run import Run, Tally
 from builder.stages.ingest import ingest
 from builder.stages.package import package
 from tests.commands import environment, tree
-from tests.published import noise
-from tests.runs import held, small
+from tests.runs import RATE, held, laid, silences_of, small, speak
 
 SAMPLE = Path(__file__).parents[2] / "shared" / "published-sample"
-RATE = 24_000
 FIRST = "llama3-8B_gemma3-4B"
 XTTS = Options(config="xtts")
 
 needs_sample = pytest.mark.skipif(
     not SAMPLE.is_dir(), reason="the sample of published dialogues is not beside the checkout"
 )
-
-
-def clips_of(dialogue):
-    """Noise without a zero in it, longer with every turn."""
-    return [
-        noise([*dialogue.id.encode(), position], 900 + 300 * position)
-        for position in range(len(dialogue.turns))
-    ]
-
-
-def silences_of(dialogue):
-    return [RATE * 3 // 10] * (len(dialogue.turns) - 1) + [RATE // 2]
-
-
-def laid(dialogue):
-    """The dialogue of shape (samples, 2), LLM1 and LLM2, and the first sample of every turn and the first after it."""
-    full, edges, at = [], [], 0
-    for position, (clip, silence) in enumerate(zip(clips_of(dialogue), silences_of(dialogue), strict=True)):
-        track = np.zeros((len(clip) + silence, 2), np.int16)
-        track[: len(clip), position % 2] = clip
-        full.append(track)
-        edges.append((at, at + len(clip)))
-        at += len(track)
-    return np.concatenate(full), edges
-
-
-def speak(run, dialogues):
-    with Recorder(run.audio("xtts"), run.recorded("xtts")) as recorder:
-        for dialogue in dialogues:
-            recorder.keep(
-                dialogue.id,
-                engine="noise",
-                rehearsal=True,
-                voices=("ann", "bob"),
-                sampling_rate_hz=RATE,
-                takes=[
-                    Take(clip, silence, "calm")
-                    for clip, silence in zip(clips_of(dialogue), silences_of(dialogue), strict=True)
-                ],
-            )
 
 
 @pytest.fixture(scope="module")
@@ -367,6 +325,7 @@ def test_a_dialogue_is_taken_by_its_whole_id_or_by_the_part_after_the_slash_in_e
         ({"ids": ("travel_1",)}, "is of id 'travel_1': did you mean 'travel_1_"),
         ({"config": "xtt"}, "has no recordings in config 'xtt': did you mean 'xtts'?"),
         ({"config": "text-only"}, "has no recordings in config 'text-only': known: 'xtts'"),
+        ({"config": "xtts-turns"}, "has no recordings in config 'xtts-turns': known: 'xtts'"),
         ({"sampling_rate_hz": 44}, "export: key 'sampling_rate_hz' is 44: Expected `int` >= 8000"),
         ({"channels": 3}, "export: key 'channels' is 3: Invalid enum value 3"),
     ],

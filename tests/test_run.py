@@ -194,5 +194,5 @@ def test_what_the_folder_is_pinned_to_holds_the_study_and_nothing_of_the_site(tm
     )
     with Run(tmp_path / "run", small(), load_site(str(site))):
         pinned = (tmp_path / "run/run.json").read_text()
-    assert set(json.loads(pinned)) == {"study", "rehearsal"}
+    assert set(json.loads(pinned)) == {"study", "rehearsal", "formerly"}
     assert not any(word in pinned for word in ("node7", "OUR_TOKEN", "hf_avery"))

@@ -38,22 +38,25 @@ def dataset(sound, tmp_path):
 def resealed(folder, **changes):
     """Makes manifest and checksums fit what the files are now."""
     manifest = read_manifest(folder)
-    shards = tuple(
-        msgspec.structs.replace(
-            shard,
-            num_bytes=(folder / shard.path).stat().st_size,
-            sha256=file_sha256(folder / shard.path),
+    shards, indexes = (
+        tuple(
+            msgspec.structs.replace(
+                file,
+                num_bytes=(folder / file.path).stat().st_size,
+                sha256=file_sha256(folder / file.path),
+            )
+            for file in files
         )
-        for shard in manifest.shards
+        for files in (manifest.shards, manifest.indexes)
     )
-    changes = {"shards": shards, "card_sha256": file_sha256(folder / CARD)} | changes
+    changes = {"shards": shards, "indexes": indexes, "card_sha256": file_sha256(folder / CARD)} | changes
     write_manifest(folder, msgspec.structs.replace(manifest, **changes))
 
 
-def rewritten(folder, config, change, places=1):
-    """Changes the rows of the first shards of a config and makes the checksums fit."""
-    shards = [shard for shard in read_manifest(folder).shards if shard.config == config]
-    for shard in shards[:places]:
+def rewritten(folder, config, change, only=None):
+    """Changes the rows of the first shard of a config, or of this one, and makes the checksums fit."""
+    shards = [only] if only else [one for one in read_manifest(folder).shards if one.config == config]
+    for shard in shards[:1]:
         table = pq.read_table(folder / shard.path)
         rows = table.to_pylist()
         change(rows)
@@ -100,8 +103,88 @@ def test_a_text_edited_in_one_config_says_other_words_than_the_rest(dataset):
         rows[0]["turns"][0]["text"] += " And I never said so."
 
     rewritten(dataset, "orpheus", edit)
-    assert "orpheus: " in the_fault(dataset)
-    assert "says other words than in text-only (1 such)" in the_fault(dataset)
+    faults = validate(dataset)
+    assert any(
+        "orpheus: " in fault and "says other words than in text-only (1 such)" in fault for fault in faults
+    )
+    assert any("is not turn for turn what it is in orpheus-turns (1 such)" in fault for fault in faults)
+
+
+def test_a_turn_that_says_sounds_or_is_placed_otherwise_than_in_its_dialogue_is_found(dataset):
+    def swap(rows):
+        rows[0]["audio"]["bytes"], rows[1]["audio"]["bytes"] = [row["audio"]["bytes"] for row in rows[1::-1]]
+
+    changes = [
+        lambda rows: rows[0].update(text="Something else."),
+        lambda rows: rows[0].update(voice="another"),
+        lambda rows: rows[0].update(start=0.5),
+        swap,
+        lambda rows: rows.pop(1),
+        lambda rows: rows.insert(0, rows.pop(1)),
+    ]
+    (*_, shard) = (shard for shard in read_manifest(dataset).shards if shard.config == "xtts-turns")
+    whole = pq.read_table(dataset / shard.path).to_pylist()
+    for change in changes:
+        before = (dataset / shard.path).read_bytes()
+        rewritten(dataset, "xtts-turns", change, only=shard)
+        assert any(
+            f"xtts: {whole[0]['dialogue']!r} is not turn for turn what it is in xtts-turns (1 such)" in fault
+            for fault in validate(dataset)
+        )
+        (dataset / shard.path).write_bytes(before)
+
+
+def test_dialogues_in_another_order_turn_by_turn_are_found_and_so_is_one_in_two_pieces(dataset):
+    def turn_round(rows):
+        rows.sort(key=lambda row: row["dialogue"], reverse=True)
+
+    sizes = {shard.rows: shard for shard in read_manifest(dataset).shards if shard.config == "orpheus-turns"}
+    shard = sizes[max(sizes)]
+    rewritten(dataset, "orpheus-turns", turn_round, only=shard)
+    assert "orpheus: its dialogues are in another order than in orpheus-turns" in the_fault(dataset)
+    rewritten(dataset, "orpheus-turns", lambda rows: rows.append(rows.pop(0)), only=shard)
+    assert any("is in the dataset twice, or is not in one piece" in fault for fault in validate(dataset))
+
+
+def test_a_dataset_without_turn_rows_or_an_index_is_not_whole(dataset):
+    manifest = read_manifest(dataset)
+    shards = tuple(shard for shard in manifest.shards if shard.config != "xtts-turns")
+    indexes = tuple(index for index in manifest.indexes if index.config != "orpheus")
+    shutil.rmtree(dataset / "xtts-turns")
+    (dataset / "index/orpheus.parquet").unlink()
+    write_manifest(dataset, msgspec.structs.replace(manifest, shards=shards, indexes=indexes))
+    faults = validate(dataset)
+    assert any("is not turn for turn what it is in xtts-turns" in fault for fault in faults)
+    assert f"{dataset}/index/orpheus.parquet: not in the manifest: package the dataset again" in faults
+
+
+@pytest.mark.parametrize(
+    ("config", "change", "said"),
+    [
+        ("xtts", {"offset": 1}, "turn 1 of {id} is not at byte 1 of {file} (1 such)"),
+        ("xtts", {"length": 50}, "{id!r} is not there as the shards have it (1 such)"),
+        ("orpheus", {"emotion": "bored"}, "{id!r} is not there as the shards have it (1 such)"),
+        ("orpheus", {"file": "../../etc/passwd"}, "{id!r} is not there as the shards have it (1 such)"),
+        ("orpheus", {"id": "a/b_1_1"}, "{id!r} is not there as the shards have it (2 such)"),
+        ("text-only", {"text_sha256": bytes(32)}, "{id!r} is not there as the shards have it (1 such)"),
+    ],
+)
+def test_an_index_that_says_otherwise_than_the_shards_is_named_with_what_it_misplaces(
+    dataset, config, change, said
+):
+    path = dataset / "index" / f"{config}.parquet"
+    table = pq.read_table(path)
+    first, *rest = table.to_pylist()
+    pq.write_table(pa.Table.from_pylist([first | change, *rest], schema=table.schema), path)
+    resealed(dataset)
+    assert the_fault(dataset) == f"{path}: {said.format(**first)}"
+
+
+def test_a_file_that_is_no_index_is_named(dataset):
+    path = dataset / "index/xtts.parquet"
+    path.write_bytes(b"PAR1")
+    resealed(dataset)
+    assert f"{path}: cannot be read" in the_fault(dataset)
 
 
 def test_a_clip_that_does_not_decode_is_named(dataset):

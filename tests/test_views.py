@@ -52,6 +52,19 @@ def test_a_dialogue_is_shown_as_text_whatever_its_models_judges_and_servers_wrot
     assert not set(said(console)) & set("\x1b\x07\x9b")
 
 
+def test_the_scores_of_turns_are_shown_with_their_criterion(tmp_path, console):
+    with held(tmp_path / "run", small()) as run:
+        id = run.dialogues.ids()[0]
+        verdict = Verdict(
+            judge="length", scores={"emotion": 3.5, "safety": 5.0}, turns={"emotion": (3, 4, 4)}
+        )
+        run.reviews.append(id, Review(id=id, verdicts=(verdict,)))
+        show_dialogue(run, None, console)
+    assert "length: emotion 3.5, safety 5" in said(console)
+    assert "emotion by turn: 3 4 4\n" in said(console)
+    assert "safety by turn" not in said(console)
+
+
 def test_status_shows_a_failure_and_a_folder_as_text_whatever_their_words(tmp_path, monkeypatch, console):
     monkeypatch.chdir(tmp_path)
     with held(Path("[/x]/run"), small()) as run:

@@ -35,6 +35,11 @@ class Bias(NamedTuple):
     verdicts: tuple[int, int]
     """With the cause, and without."""
 
+    @property
+    def is_seen(self) -> bool:
+        """Whether the interval leaves out 0."""
+        return not self.low <= 0 <= self.high
+
 
 def bias(reviews: Iterable[Review]) -> list[Bias]:
     """Compares, for every judge and criterion, the scores with and without each cause.

@@ -3,7 +3,8 @@
 The prompts are those that conversations and judges would really make; only what models say in them is a mean number of
 words. A prompt cache is taken to hold the prompts that it saw and nothing else: of a speaker's prompt all that its
 previous one held (which is its beginning, for history only grows), of a repeated prompt the whole, of a judge's prompt
-what stands before the dialogue. The answers themselves, and what the dialogues of one domain have in common, would come on top.
+what stands before the first word said, in as many heads as its prompts have: a judge may draw the order of its criteria. The
+answers themselves, and what the dialogues of one domain have in common when they are held, would come on top.
 Law of the file: no text of a prompt is written here; scenarios pass one at a time, and memory holds their shapes.
 """
 
@@ -11,7 +12,8 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from functools import cache
-from itertools import takewhile
+from itertools import pairwise, takewhile
+from math import ceil
 from typing import Annotated, NamedTuple, cast
 
 import msgspec
@@ -32,6 +34,8 @@ _Rate = Annotated[float, msgspec.Meta(gt=0)]
 
 # Two words and not one: where texts stand inside JSON, a single word would melt into what surrounds it.
 _SAID, _SAID_ELSEWHERE = "Oh yes", "Ah no"
+_DRAWS = 100
+"""So many dialogues at least are shown to a judge, or all there are: enough to meet every head of one that draws of ten."""
 
 
 class Assumptions(Record):
@@ -322,26 +326,32 @@ def _add_marks(
     judge: Ask,
     assume: Assumptions,
 ) -> None:
-    # Even where all dialogues are of one shape, they do not say the same.
-    other = judge(_dialogue(next(iter(shapes)), vocabulary, _SAID_ELSEWHERE))
-    head, load = _words(other), sums[other.model]
+    heads: set[tuple[str, ...]] = set()
+    cached = 0.0
     for shape, count in shapes.items():
-        prompt, turns = judge(_dialogue(shape, vocabulary, _SAID)), len(shape.emotions)
-        head = _shared(head, _words(prompt))
-        calls = count * (1 - assume.rejected)
-        tokens = _size(prompt, turns).tokens(assume) + turns * assume.tokens_a_judged_turn
-        load.judge_calls += calls * (1 + assume.retries)
-        load.add(calls, assume.retries, tokens, assume.tokens_a_verdict)
-    judged = shapes.total() * (1 - assume.rejected)
-    # The first of them finds nothing in the cache.
-    load.cached_tokens += max(0.0, judged - 1) * len(head) * assume.tokens_a_word
+        turns, drawn = len(shape.emotions), min(count, ceil(_DRAWS / len(shapes)))
+        calls = count / drawn * (1 - assume.rejected)
+        for index in range(1, drawn + 1):
+            prompt, other = (
+                judge(_dialogue(shape, vocabulary, text, index)) for text in (_SAID, _SAID_ELSEWHERE)
+            )
+            head = _shared(_words(prompt), _words(other))
+            heads.add(head)
+            cached += calls * len(head)
+            tokens = _size(prompt, turns).tokens(assume) + turns * assume.tokens_a_judged_turn
+            load = sums[prompt.model]
+            load.judge_calls += calls * (1 + assume.retries)
+            load.add(calls, assume.retries, tokens, assume.tokens_a_verdict)
+    # Each head is read once, and what several begin with once for all of them.
+    read = sum(len(head) - len(_shared(before, head)) for before, head in pairwise([(), *sorted(heads)]))
+    load.cached_tokens += max(0.0, cached - read) * assume.tokens_a_word
 
 
-def _dialogue(shape: _Shape, vocabulary: Vocabulary, text: str) -> Dialogue:
+def _dialogue(shape: _Shape, vocabulary: Vocabulary, text: str, index: int = 1) -> Dialogue:
     """A dialogue of the shape in which every turn says the same."""
     pairing = next(iter(vocabulary.pairings))
     return Dialogue(
-        id=f"{pairing}/{shape.domain}_1_{len(shape.emotions)}",
+        id=f"{pairing}/{shape.domain}_{index}_{len(shape.emotions)}",
         domain=shape.domain,
         pairing=pairing,
         first_checkpoint="",
@@ -359,11 +369,10 @@ def _size(prompt: Prompt, turns: int) -> _Size:
     return _Size(words=len(_words(prompt)) - said, messages=len(prompt.messages), turns=turns)
 
 
-def _shared(one: list[str], other: list[str]) -> list[str]:
+def _shared(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:
     """What both begin with."""
-    return [
-        first for first, second in takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
-    ]
+    same = takewhile(lambda pair: pair[0] == pair[1], zip(one, other, strict=False))
+    return tuple(word for word, _ in same)
 
 
 def _words(prompt: Prompt) -> list[str]:

@@ -1,4 +1,4 @@
-"""One row, one dialogue: what readers of the dataset see, before labels become numbers.
+"""One row, one dialogue, or one turn of it: what readers of the dataset see, before labels become numbers.
 
 Law of the file: names and units here are the dataset's; `deepdialogue.features` gives their types.
 """
@@ -6,7 +6,7 @@ Law of the file: names and units here are the dataset's; `deepdialogue.features`
 from collections.abc import Mapping
 from typing import Any
 
-from builder.core.dialogue import Dialogue
+from builder.core.dialogue import SPEAKERS, Dialogue
 from builder.core.emotion import Ravdess
 from builder.core.speech import Recording, timeline
 from builder.core.verdict import Review
@@ -81,4 +81,39 @@ def spoken_row(text: Row, recording: Recording, flacs: list[bytes]) -> Row:
             {"bytes": flac, "path": f"{name}_{position:02d}.flac"}
             for position, flac in enumerate(flacs, start=1)
         ],
+    }
+
+
+def turn_rows(row: Row) -> list[Row]:
+    """The rows of a spoken dialogue's turns in the config with one turn a row.
+
+    Args:
+        row: what `spoken_row` gave.
+    """
+    return [_turn_row(row, position) for position in range(1, len(row["turns"]) + 1)]
+
+
+def _turn_row(row: Row, position: int) -> Row:
+    turn = row["turns"][position - 1]
+    who = "first" if turn["speaker"] == SPEAKERS[0] else "second"
+    return {
+        "id": f"{row['id']}/{position:02d}",
+        "dialogue": row["id"],
+        "turn": position,
+        "num_turns": row["num_turns"],
+        "split": row["split"],
+        "domain": row["domain"],
+        "pairing": row["pairing"],
+        "rehearsal": row["rehearsal"],
+        "model": row[f"{who}_model"],
+        "checkpoint": row[f"{who}_checkpoint"],
+        "engine": row["engine"],
+        "voice": row[f"{who}_voice"],
+        "speaker": turn["speaker"],
+        "text": turn["text"],
+        "emotion": turn["emotion"],
+        "ravdess": turn["ravdess"],
+        "start": turn["start"],
+        "duration": turn["end"] - turn["start"],
+        "audio": row["audio"][position - 1],
     }

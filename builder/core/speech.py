@@ -120,7 +120,7 @@ class Clip(Record):
     attempts: int = 1
     """How often the turn was spoken until its clip passed every check."""
     faults: tuple[str, ...] = ()
-    """The check that each attempt before failed, by name."""
+    """The check that each attempt before failed, by name; of a clip that was ingested, all that it fails itself."""
     loudness_lufs: float | None = None
     """Of the clip as it is, after EBU R128; None where it was not measured, or is too short or too quiet to be."""
     gain_db: float = 0.0

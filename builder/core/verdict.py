@@ -9,7 +9,10 @@ from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
+from builder.errors import nearest
 from builder.records import Record
+
+Weight = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Verdict(Record):
@@ -57,9 +60,23 @@ class Acceptance(Record):
     threshold."""
     quorum: Annotated[int, msgspec.Meta(ge=0)] = 1
     """With fewer votes on a criterion than this, abstentions leave the dialogue undecided on it."""
-    weights: dict[str, Annotated[float, msgspec.Meta(ge=0)]] = {}
-    """By judge: how much its vote or score counts under `majority` and `mean`, beside 1 for every other, such as its
-    agreement with people. With 0 it has no vote, under any rule."""
+    weights: dict[str, dict[str, Weight] | Weight] = {}
+    """By judge: how much its vote or score counts under `majority` and `mean`, such as its agreement with people; on every
+    criterion, or by criterion. What is left out counts 1. With 0 it has no vote, under any rule."""
+
+    def __post_init__(self) -> None:
+        for judge, weights in self.weights.items():
+            for criterion in weights if isinstance(weights, dict) else ():
+                if criterion not in self.thresholds:
+                    raise ValueError(
+                        f"weights.{judge} names the criterion {criterion!r}, which has no threshold: "
+                        f"{nearest(criterion, self.thresholds)}"
+                    )
+
+    def weight(self, judge: str, criterion: str) -> float:
+        """How much a judge counts on a criterion."""
+        weights = self.weights.get(judge, 1.0)
+        return weights.get(criterion, 1.0) if isinstance(weights, dict) else weights
 
 
 class Decision(NamedTuple):
@@ -74,8 +91,8 @@ def decide(review: Review, acceptance: Acceptance) -> Decision:
     """Applies the rule to the votes."""
     scores: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for verdict in review.verdicts:
-        weight = acceptance.weights.get(verdict.judge, 1.0)
         for criterion, score in verdict.scores.items():
+            weight = acceptance.weight(verdict.judge, criterion)
             if weight or criterion not in acceptance.thresholds:
                 scores[criterion].append((score, weight))
     short = [name for name in acceptance.thresholds if len(scores.get(name, ())) < acceptance.quorum]
@@ -85,6 +102,16 @@ def decide(review: Review, acceptance: Acceptance) -> Decision:
     if failed:
         return Decision("rejected", tuple(failed))
     return Decision("undecided", tuple(short)) if short else Decision("accepted", ())
+
+
+def panel_score(review: Review, criterion: str, acceptance: Acceptance) -> float | None:
+    """What the rule `mean` holds against the threshold of a criterion; None where no judge that counts scored it."""
+    given = [
+        (verdict.scores[criterion], weight)
+        for verdict in review.verdicts
+        if criterion in verdict.scores and (weight := acceptance.weight(verdict.judge, criterion))
+    ]
+    return _mean(given) if given else None
 
 
 def _passes(criterion: str, given: list[tuple[float, float]], acceptance: Acceptance) -> bool:

@@ -7,6 +7,7 @@ Law of the file: what is a twin of what depends on ids and words alone: sketches
 """
 
 import math
+import re
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated
 
@@ -21,6 +22,7 @@ _ROWS = 4
 _MISSED = 1e-6
 """The probability that a pair just similar enough is not proposed, at most; one more similar is missed less."""
 _SEED = 2505
+_TOLD = re.compile(r"says (?:nearly )?the same words as ([^:]+)(?:: similarity ([\d.]+))?")
 
 
 class Duplicate(Rule):
@@ -70,6 +72,12 @@ class Duplicate(Rule):
         if self.min_similarity == 1:
             return frozenset((fingerprint(dialogue),))
         return shingles(dialogue, self.shingle_words)
+
+
+def twin_of(reason: str) -> Twin | None:
+    """The twin that the reason of a verdict names; None of what this judge did not write."""
+    match = _TOLD.fullmatch(reason)
+    return Twin(match[1], float(match[2] or 1)) if match else None
 
 
 def _bands(similarity: float) -> int:

@@ -21,12 +21,13 @@ from typing import Annotated, Any, cast
 
 import msgspec
 
+from builder.core.criterion import Criterion
 from builder.core.dialogue import SPEAKERS, Dialogue, Speaker
 from builder.core.draw import Draw, seed_of
 from builder.core.prompt import Completion, Decoding, Message, Prompt, check_template, fill
 from builder.core.verdict import Abstention, Verdict
 from builder.judges import Context, Judge
-from builder.records import Record, encode
+from builder.records import encode
 
 _REASON_CHARACTERS = 300
 _RETRY_TEMPERATURE = 0.5
@@ -36,18 +37,6 @@ _VERSION = re.compile(r"\Aversion (\S+)\n")
 _SCORE = {"type": "integer", "enum": [1, 2, 3, 4, 5]}
 
 _Score = Annotated[int, msgspec.Meta(ge=1, le=5)]
-
-
-class Criterion(Record):
-    """What is scored, and what the scores mean; 2 and 4 lie between."""
-
-    question: str
-    one: str
-    three: str
-    five: str
-    each_turn: bool = False
-    """Whether every turn has a score of its own. The dialogue's is then their mean: the least of them would be the lower
-    the more turns there are."""
 
 
 class Rubric(Judge):

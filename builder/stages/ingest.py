@@ -1,50 +1,81 @@
 """ingest: what was published before becomes dialogues and recordings.
 
-    SOURCE/ENGINE/data/dialogues_PAIRING/ID.json                              the text
+    SOURCE/ENGINE/data/dialogues_PAIRING/ID.json                              the text; or else
+    SOURCE/ENGINE/data/*.parquet                                              its rows, which say what was spoken, too
     SOURCE/ENGINE/data/dialogues_PAIRING/ID/ID_full.wav                       all turns in one file
     SOURCE/ENGINE/data/dialogues_PAIRING/ID/segments/NNN_LLMk_RAVDESS.wav     a file for each turn
 
-A recording needs one of the two; where it has both, they agree to the sample. Other files are ignored.
-Law of the file: what is published is kept as it is or refused by name, never mended; nothing is read outside
-SOURCE.
+A recording needs one of the two; where it has both, they agree to the sample. Other files are ignored. A repository on the Hub
+holds the same, and its files are here only for as long as their dialogue is taken in.
+Law of the file: what is published is kept as it is or refused by name, never mended; what the checks find in a clip is
+recorded and the clip kept; nothing is read outside SOURCE.
 """
 
 import asyncio
 import os
 import re
-from collections.abc import Iterator
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Collection, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import msgspec
+import numpy as np
+from rich.filesize import decimal
 
 from builder.audio import read_wav
-from builder.config import CONFIG_NAME, TEXT_ONLY
-from builder.core.dialogue import SPEAKERS, Dialogue, Turn
+from builder.checks import Check
+from builder.config import is_spoken
+from builder.core.dialogue import SPEAKERS, Dialogue, Turn, words
 from builder.core.emotion import RAVDESS, Ravdess
 from builder.core.scenario import Name, parse_id
-from builder.core.speech import Samples, Take, cut, find, pauses
+from builder.core.speech import Line, Samples, Take, Voice, Waveform, cut, find, pauses
 from builder.core.vocabulary import Vocabulary
 from builder.errors import ConfigError, SourceError, nearest
+from builder.origin import DATA, FOLDER, Address
+from builder.origin.hub import Origin, open_origin
+from builder.origin.rows import Rows
 from builder.progress import say
 from builder.recorder import Recorder
 from builder.records import Record, convert
 from builder.run import Run, Tally
 
 _ENGINES = {"xtts": "XTTS-v2", "orpheus": "Orpheus"}
-_FOLDER = "dialogues_"
 _SEGMENT = re.compile(r"([0-9]{3})_(LLM[12])_([a-z]+)\.wav")
 _NAME = r"[A-Za-z0-9](?:(?!--|\.\.)[A-Za-z0-9._-])*"
 _HUB_ID = re.compile(rf"{_NAME}/{_NAME}")
+_TEXT = "text"
+"""The fault of a clip that another text was spoken for, as the rows record it."""
 _CACHED = re.compile(rf"(?:.*/)?models--({_NAME})--({_NAME})(?:/snapshots/([0-9a-f]{{7,40}}))?/?")
+
+
+class Chosen(Record):
+    """What of a source is taken in, and how it is brought here."""
+
+    domains: tuple[str, ...] = ()
+    """Only these; all where there are none."""
+    pairings: tuple[str, ...] = ()
+    connections: int = 16
+    """Files that are fetched at once, at most; a Hub that is busy is asked for fewer."""
+    full: bool = False
+    """Whether full recordings are fetched where there are segments, too."""
+
+    def takes(self, name: Name) -> bool:
+        """Whether a dialogue is among them."""
+        return (not self.domains or name.domain in self.domains) and (
+            not self.pairings or name.pairing in self.pairings
+        )
 
 
 class _Published(Record):
     """The published JSON."""
 
     domain: str
-    timestamp: str
+    timestamp: str | None
     model1: str
     model2: str
     conversation: tuple[Turn, ...]
@@ -65,7 +96,7 @@ class _Item:
     @property
     def dialogue(self) -> str:
         """The id of its dialogue; what cannot be printed in a name stands escaped."""
-        return repr(f"{self.folder.name.removeprefix(_FOLDER)}/{self.stem}")[1:-1]
+        return repr(f"{self.folder.name.removeprefix(FOLDER)}/{self.stem}")[1:-1]
 
     @property
     def id(self) -> str:
@@ -87,78 +118,216 @@ class _Sound:
     ravdess: list[Ravdess]
 
 
-async def ingest(run: Run, source: Path) -> Tally:
+@dataclass(frozen=True)
+class _Lot:
+    """What one engine spoke at one source."""
+
+    engine: str
+    items: list[_Item]
+    rows: Rows
+    origin: Origin | None = None
+    """Where its files are brought from; None where they are here."""
+
+    @asynccontextmanager
+    async def brought(self, item: _Item, *, sound: bool) -> AsyncIterator[None]:
+        """Has the files of a dialogue here for as long as the context is open."""
+        if self.origin is None:
+            yield
+            return
+        try:
+            async with self.origin.brought(item.folder.name, item.stem, sound=sound):
+                yield
+        except SourceError as error:
+            raise SourceError(str(error).replace(str(item.root), str(self.origin))) from None
+
+    @property
+    def at_once(self) -> int:
+        """The dialogues to work on at once: one for each core, and those whose files are on the way."""
+        return (os.cpu_count() or 1) + (self.origin.connections if self.origin else 0)
+
+
+async def ingest(run: Run, *sources: Path | Address, chosen: Chosen | None = None) -> Tally:
     """Takes in every published dialogue and recording that the run does not hold yet.
 
     A text is kept even where its recording is refused; two engines must have spoken the same text.
 
     Args:
         run: an opened run of a study whose vocabulary has the published names.
-        source: a folder of engines' folders, or one engine's folder, which holds `data/`. The folder's name
-            becomes the dataset config.
+        sources: each a folder of engines' folders, or one engine's folder, which holds `data/`; or a repository on the Hub.
+            The folder's name, or the end of the repository's, becomes the dataset config.
+        chosen: what of them, and how.
 
     Returns:
         What was done, counted in recordings: a dialogue that two engines spoke counts twice.
 
     Raises:
         SourceError: there is nothing to ingest.
-        RunError: the run holds rehearsed data.
+        ConfigError: there is no such repository, domain or pairing.
+        RunError: the run holds rehearsed data, or took a config from elsewhere, or the disk has too little room.
+        EndpointError: the Hub does not answer.
         OSError: a folder cannot be listed, or the run cannot be written; what is finished is kept.
     """
-    items = _items(source)
+    chosen = chosen or Chosen()
+    for what, names, known in (
+        ("domain", chosen.domains, run.study.vocabulary.domains),
+        ("pairing", chosen.pairings, run.study.vocabulary.pairings),
+    ):
+        for name in names:
+            if name not in known:
+                raise ConfigError(f"unknown {what} {name!r}: {nearest(name, known)}")
     noted: set[str] = set()
-    return Tally.sum([await _take_in(run, engine, found, noted) for engine, found in items.items()])
+    tallies = []
+    async with AsyncExitStack() as opened:
+        # A misspelt repository is found before another is taken in.
+        origins = {
+            source: await opened.enter_async_context(
+                open_origin(run.folder, source, chosen.connections, full=chosen.full)
+            )
+            for source in sources
+            if isinstance(source, Address)
+        }
+        for source in sources:
+            if isinstance(source, Address):
+                lots = [await _fetched(source.config, origins[source], chosen)]
+            else:
+                lots = _lots(source, chosen)
+            for lot in lots:
+                for name, lacking in lot.rows.foreign.items():
+                    say(
+                        f"{source}: {name} is no text in rows, for it has no column {', '.join(lacking)}: left unread"
+                    )
+                tallies.append(await _take_in(run, lot, noted))
+    return Tally.sum(tallies)
 
 
-async def _take_in(run: Run, engine: str, items: list[_Item], noted: set[str]) -> Tally:
+async def _take_in(run: Run, lot: _Lot, noted: set[str]) -> Tally:
+    engine, origin = lot.engine, lot.origin
     vocabulary, recordings = run.study.vocabulary, run.recorded(engine)
-    owed = [item for item in items if item.dialogue not in run.dialogues or item.dialogue not in recordings]
-    before = len(items) - len(owed)
+    owed = [
+        item for item in lot.items if item.dialogue not in run.dialogues or item.dialogue not in recordings
+    ]
+    before = len(lot.items) - len(owed)
     if not owed:
         return Tally(skipped=before)
     run.pin_rehearsal("text", False)
     run.pin_rehearsal(engine, False)
+    if origin:
+        origin.expect({_place(item): item.dialogue not in recordings for item in owed})
+    checks = run.checks(engine)
     with Recorder(run.audio(engine), recordings) as recorder:
 
         async def take(item: _Item) -> None:
-            dialogue = await asyncio.to_thread(_dialogue, item, vocabulary)
-            if dialogue.id in run.dialogues:
-                _agree(item, run.dialogues[dialogue.id], dialogue)
-            else:
-                run.dialogues.append(dialogue.id, dialogue)
-            for note in _notes(dialogue, vocabulary):
-                if note not in noted:
-                    noted.add(note)
-                    say(note)
-            if dialogue.id not in recordings:
-                await asyncio.to_thread(_record, recorder, item, dialogue, vocabulary)
+            _name(item)
+            spoken = item.dialogue not in recordings
+            async with lot.brought(item, sound=spoken):
+                dialogue = await asyncio.to_thread(_dialogue, item, lot.rows, vocabulary)
+                if dialogue.id in run.dialogues:
+                    _agree(item, run.dialogues[dialogue.id], dialogue)
+                else:
+                    run.dialogues.append(dialogue.id, dialogue)
+                for note in _notes(dialogue, vocabulary):
+                    if note not in noted:
+                        noted.add(note)
+                        say(note)
+                if spoken:
+                    await asyncio.to_thread(_record, recorder, item, dialogue, vocabulary, checks, lot.rows)
 
-        at_once = os.cpu_count() or 1
-        return await run.work("ingest", owed, take, total=len(owed), at_once=at_once, done=before)
+        return await run.work(
+            "ingest",
+            owed,
+            take,
+            total=len(owed),
+            at_once=lot.at_once,
+            done=before,
+            aside=_bytes_of(origin) if origin else None,
+        )
 
 
-def _items(source: Path) -> dict[str, list[_Item]]:
+def _place(item: _Item) -> tuple[str, str]:
+    return item.folder.name, item.stem
+
+
+def _bytes_of(origin: Origin) -> Callable[[], str]:
+    """Says how many bytes came, how fast, and how long the rest takes."""
+    begin = time.monotonic()
+
+    def note() -> str:
+        done, rate = origin.fetched_bytes, origin.fetched_bytes / max(1e-3, time.monotonic() - begin)
+        left = timedelta(seconds=round(max(0, origin.total_bytes - done) / max(1.0, rate)))
+        return f"{decimal(done)} of {decimal(origin.total_bytes)}, {decimal(round(rate))}/s, {left} left"
+
+    return note
+
+
+def flagged(run: Run) -> Iterator[str]:
+    """For each dataset config a line on the clips that were taken in with a fault; none where there is none."""
+    for config, recordings in sorted(run.recordings.items()):
+        clips = found = 0
+        counts: Counter[str] = Counter()
+        for clip in (clip for recording in recordings for clip in recording.clips if clip.attempts == 1):
+            clips += 1
+            found += bool(clip.faults)
+            counts.update(clip.faults)
+        if found:
+            told = ", ".join(f"{name} ({count})" for name, count in counts.most_common())
+            yield f"{config}: {found} of {clips} clips are flagged: {told}"
+
+
+def _lots(source: Path, chosen: Chosen) -> list[_Lot]:
     """Every dialogue of every engine, sorted; one without a text is among them, to be refused."""
     root = Path(os.path.realpath(source))
-    folders = [root] if (root / "data").is_dir() else sorted(root.glob("*/data"))
-    items = {}
+    folders = [root] if (root / DATA).is_dir() else sorted(root.glob(f"*/{DATA}"))
+    lots = []
     for folder in folders:
         engine = folder if folder == root else folder.parent
-        if engine.name == TEXT_ONLY or not CONFIG_NAME.fullmatch(engine.name):
+        if not is_spoken(engine.name):
             raise SourceError(
                 f"{str(engine)!r} is named like no engine: rename the folder to one like 'xtts'"
             )
-        items[engine.name] = list(_spoken(root, engine))
-    if not any(items.values()):
+        items = list(_spoken(root, engine))
+        paths = [_inside(path, root) for path in sorted((engine / DATA).glob("*.parquet"))]
+        lots.append(_Lot(engine.name, _chosen(items, chosen), Rows(paths)))
+    if not any(lot.items for lot in lots):
         raise SourceError(
-            f"{source}: holds no published dialogue: expected a folder for each engine, such as xtts/, "
-            f"with data/{_FOLDER}<pairing>/<id>.json in it"
+            f"{source}: holds no published dialogue{_of(chosen)}: expected a folder for each engine, such as xtts/, "
+            f"with data/{FOLDER}<pairing>/<id>.json in it"
         )
-    return items
+    return lots
+
+
+async def _fetched(config: str, origin: Origin, chosen: Chosen) -> _Lot:
+    """Every dialogue of a repository; only rows of text are brought."""
+    places = await origin.look(chosen.pairings)
+    items = _chosen(
+        [_Item(origin.root, config, origin.root / DATA / name, stem) for name, stem in places], chosen
+    )
+    if not items:
+        raise SourceError(
+            f"{origin}: holds no published dialogue{_of(chosen)} in the folders of its pairings"
+        )
+    return _Lot(config, items, await asyncio.to_thread(Rows, origin.rows), origin)
+
+
+def _chosen(items: list[_Item], chosen: Chosen) -> list[_Item]:
+    if not (chosen.domains or chosen.pairings):
+        return items
+    return [item for item in items if _is_chosen(item, chosen)]
+
+
+def _is_chosen(item: _Item, chosen: Chosen) -> bool:
+    try:
+        return chosen.takes(parse_id(item.dialogue))
+    except ValueError:
+        return False
+
+
+def _of(chosen: Chosen) -> str:
+    parts = [*chosen.domains, *chosen.pairings]
+    return f" of {', '.join(parts)}" if parts else ""
 
 
 def _spoken(root: Path, engine: Path) -> Iterator[_Item]:
-    for folder in sorted(_inside(engine / "data", root).glob(f"{_FOLDER}*")):
+    for folder in sorted(_inside(engine / DATA, root).glob(f"{FOLDER}*")):
         if not _is_inside(folder, root):
             yield _Item(root, engine.name, folder, "")
         elif folder.is_dir():
@@ -182,15 +351,19 @@ def _inside(path: Path, root: Path) -> Path:
     return path
 
 
-def _dialogue(item: _Item, vocabulary: Vocabulary) -> Dialogue:
-    """Reads a text and checks it against its name and the vocabulary."""
+def _name(item: _Item) -> Name:
     item.inside(item.folder)
     try:
-        name = parse_id(item.dialogue)
+        return parse_id(item.dialogue)
     except ValueError as error:
         raise SourceError(f"{error}: rename it") from None
+
+
+def _dialogue(item: _Item, rows: Rows, vocabulary: Vocabulary) -> Dialogue:
+    """Reads a text and checks it against its name and the vocabulary."""
+    name = _name(item)
     path = item.inside(item.folder / f"{item.stem}.json")
-    published = _read(path)
+    published = _row(item, rows, vocabulary) if item.dialogue in rows and not path.exists() else _read(path)
     try:
         _check(published, name, vocabulary)
         first, second = _checkpoints(published, name.pairing, vocabulary)
@@ -206,6 +379,17 @@ def _dialogue(item: _Item, vocabulary: Vocabulary) -> Dialogue:
         turns=published.conversation,
         timestamp=published.timestamp,
     )
+
+
+def _row(item: _Item, rows: Rows, vocabulary: Vocabulary) -> _Published:
+    """The text as the rows have it. Where they do not say what spoke, the pairing's name does."""
+    pair = vocabulary.pairings.get(_name(item).pairing)
+    spoke = [vocabulary.models[model].hub_id for model in (pair.first, pair.second)] if pair else ["", ""]
+    text: dict[str, Any] = {"model1": spoke[0], "model2": spoke[1]} | rows.text(item.dialogue)
+    try:
+        return convert(text, _Published, f"the rows of {item.id}")
+    except ConfigError as error:
+        raise SourceError(str(error)) from None
 
 
 def _read(path: Path) -> _Published:
@@ -305,16 +489,62 @@ def _said(dialogue: Dialogue) -> Iterator[tuple[str, str]]:
         yield f"conversation[{position}].emotion", turn.emotion
 
 
-def _record(recorder: Recorder, item: _Item, dialogue: Dialogue, vocabulary: Vocabulary) -> None:
+def _record(
+    recorder: Recorder,
+    item: _Item,
+    dialogue: Dialogue,
+    vocabulary: Vocabulary,
+    checks: dict[str, Check],
+    rows: Rows,
+) -> None:
     sound = _sound(item, dialogue, vocabulary)
+    faults = _faults(dialogue, sound, vocabulary, checks, rows.spoken(dialogue.id))
     recorder.keep(
         dialogue.id,
         engine=f"{_ENGINES.get(item.engine, item.engine)} (published)",
         rehearsal=False,
         voices=("unknown", "unknown"),
         sampling_rate_hz=sound.sampling_rate_hz,
-        takes=[*map(Take, sound.clips, sound.silences, sound.ravdess)],
+        takes=[
+            Take(clip, silence, ravdess, faults=found)
+            for clip, silence, ravdess, found in zip(
+                sound.clips, sound.silences, sound.ravdess, faults, strict=True
+            )
+        ],
     )
+
+
+def _faults(
+    dialogue: Dialogue,
+    sound: _Sound,
+    vocabulary: Vocabulary,
+    checks: dict[str, Check],
+    spoken: Collection[str | None],
+) -> list[tuple[str, ...]]:
+    """What is wrong with each clip: that its text was not the one spoken, and the checks that it fails."""
+    found: list[list[str]] = [[] for _ in dialogue.turns]
+    told = spoken if len(spoken) == len(found) else []
+    for place, (turn, text) in enumerate(zip(dialogue.turns, told, strict=False)):
+        if text is not None and words(text) != words(turn.text):
+            found[place].append(_TEXT)
+    clips = [
+        Waveform(clip.astype(np.float32) / np.float32(2**15), sound.sampling_rate_hz) for clip in sound.clips
+    ]
+    lines = [
+        Line(
+            text=turn.text,
+            # Who spoke is not published; no check asks for more than that there are two.
+            voice=Voice(name=turn.speaker, sex="female"),
+            emotion=msgspec.structs.replace(vocabulary.emotions[turn.emotion], ravdess=ravdess),
+            seed=0,
+        )
+        for turn, ravdess in zip(dialogue.turns, sound.ravdess, strict=True)
+    ]
+    for name, check in checks.items():
+        for place, fault in enumerate(check.faults(clips, lines)):
+            if fault is not None:
+                found[place].append(name)
+    return [*map(tuple, found)]
 
 
 def _sound(item: _Item, dialogue: Dialogue, vocabulary: Vocabulary) -> _Sound:

@@ -8,38 +8,44 @@ Law of the file: the dataset depends on what the ledgers say, not on the order t
 import asyncio
 import hashlib
 import os
-import shutil
 from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
 
 import msgspec
+import pyarrow as pa
 from filelock import FileLock, Timeout
 
 import deepdialogue
 from builder.audio import AudioFiles
-from builder.card import Figures, contract_of, render
+from builder.card import CITATION, Figures, contract_of, render
 from builder.config import TEXT_ONLY, resources
 from builder.core.row import Row, spoken_row, text_row
 from builder.core.scenario import parse_id, split_of
 from builder.core.speech import Recording
+from builder.croissant import PATH as CROISSANT
+from builder.croissant import croissant
 from builder.dataset import (
     CARD,
     MANIFEST,
+    Document,
+    Index,
     Manifest,
     Shard,
     file_sha256,
     read_manifest,
     strays,
     write_manifest,
-    write_shards,
 )
 from builder.errors import DatasetError, RunError
+from builder.gallery import can_draw, gallery
+from builder.index import path_of, write_index
 from builder.progress import Bar, bar, say
 from builder.records import Record, encode
 from builder.run import Run, Tally
+from builder.shards import write_shards
+from builder.whole import beside, replacing
 
 Cell = tuple[str, str]
 """A split and a domain: what one file holds."""
@@ -70,7 +76,7 @@ async def package(run: Run) -> Tally:
         if _is_current(record, source, out):
             return Tally(skipped=len(accepted))
         _refuse_foreign(run, out)
-        with _replacing(out) as folder:
+        with replacing(out) as folder:
             await _write_dataset(run, accepted, folder)
         record.write_bytes(encode(_Packaged(source=source, manifest_sha256=file_sha256(out / MANIFEST))))
     return Tally(done=len(accepted))
@@ -96,7 +102,7 @@ def _place(out: Path) -> Path:
 def _alone(out: Path) -> Iterator[None]:
     """Keeps other processes from packaging to the same place, and mends what one that was killed left half moved."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(_beside(out, "lock"))
+    lock = FileLock(beside(out, "lock"))
     try:
         lock.acquire(timeout=0)
     except Timeout:
@@ -104,66 +110,57 @@ def _alone(out: Path) -> Iterator[None]:
             f"another process packages into {out}: wait for it, or name another folder with --out"
         ) from None
     try:
-        if _beside(out, "old").exists() and not out.exists():
-            _beside(out, "old").rename(out)
+        if beside(out, "old").exists() and not out.exists():
+            beside(out, "old").rename(out)
         yield
     finally:
         lock.release()
 
 
-@contextmanager
-def _replacing(out: Path) -> Iterator[Path]:
-    """Gives an empty folder, and once it was filled brings it to the disk and puts it in the place of the old one."""
-    partial, old = _beside(out, "partial"), _beside(out, "old")
-    shutil.rmtree(partial, ignore_errors=True)
-    partial.mkdir()
-    try:
-        yield partial
-        for path in (*partial.rglob("*"), partial):
-            _sync(path)
-        shutil.rmtree(old, ignore_errors=True)
-        if out.exists():
-            out.rename(old)
-        partial.rename(out)
-        _sync(out.parent)
-    finally:
-        shutil.rmtree(partial, ignore_errors=True)
-    shutil.rmtree(old, ignore_errors=True)
-
-
-def _beside(out: Path, what: str) -> Path:
-    return out.with_name(f".{out.name}.{what}")
-
-
-def _sync(path: Path) -> None:
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
 async def _write_dataset(run: Run, accepted: list[str], folder: Path) -> None:
     """Writes everything a packaged folder holds; the manifest comes last."""
-    shards, figures = await _write_all(run, accepted, folder)
-    card = render(run, figures, shards)
+    shards, indexes, figures = await _write_all(run, accepted, folder)
+    pictures = gallery(figures)
+    if not pictures:
+        say("package: the card has no figures: pip install 'deepdialogue[report]' draws them")
+    beside_card = {picture.path: picture.png for picture in pictures.values()}
+    beside_card[CROISSANT] = _croissant(run, shards, indexes, figures)
+    for path, content in beside_card.items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(content)
+    card = render(run, figures, shards, {name: picture[:2] for name, picture in pictures.items()})
     (folder / CARD).write_text(card, encoding="utf-8")
     manifest = Manifest(
         study=run.study.name,
         rehearsal=figures.rehearsal,
         card_sha256=file_sha256(folder / CARD),
         shards=tuple(shards),
+        indexes=tuple(indexes),
+        documents=tuple(
+            Document(path=path, num_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+            for path, content in sorted(beside_card.items())
+        ),
     )
     write_manifest(folder, manifest)
 
 
+def _croissant(run: Run, shards: list[Shard], indexes: list[Index], figures: Figures) -> bytes:
+    census, configs = figures.census, dict.fromkeys(shard.config for shard in shards)
+    description = (
+        f"Emotion-conditioned dialogues between two language models: {census.dialogues:,} dialogues of {census.turns:,} turns "
+        f"over {len(census.by_domain)} domains. All text and speech is synthetic."
+    )
+    contracts = [contract_of(run, config) for config in configs]
+    return croissant(run.study, description, CITATION, contracts, indexes, figures.limits)
+
+
 def _source(run: Run) -> str:
     """A digest of everything the dataset is made of, and of what makes it."""
-    digest = hashlib.sha256()
+    digest = hashlib.sha256(b"with figures" if can_draw() else b"")
     files = [
         run.folder / name for name in ("run.json", "scenarios.jsonl", "dialogues.jsonl", "reviews.jsonl")
     ]
-    for kind in ("recordings", "measures", "failures"):
+    for kind in ("recordings", "measures", "failures", "annotations"):
         files += sorted((run.folder / kind).glob("*.jsonl"))
     code = sorted(Path(__file__).parents[1].rglob("*.py"))
     files += [*sorted(resources("card").iterdir()), *code, Path(deepdialogue.__file__)]
@@ -178,9 +175,7 @@ def _is_current(record: Path, source: str, out: Path) -> bool:
         last = msgspec.json.decode(record.read_bytes(), type=_Packaged)
         if last != _Packaged(source=source, manifest_sha256=file_sha256(out / MANIFEST)):
             return False
-        return all(
-            (out / shard.path).stat().st_size == shard.num_bytes for shard in read_manifest(out).shards
-        )
+        return all((out / file.path).stat().st_size == file.num_bytes for file in read_manifest(out).files)
     except (OSError, ValueError):
         return False
 
@@ -202,9 +197,10 @@ def _refuse_foreign(run: Run, out: Path) -> None:
         )
 
 
-async def _write_all(run: Run, accepted: list[str], folder: Path) -> tuple[list[Shard], Figures]:
+async def _write_all(run: Run, accepted: list[str], folder: Path) -> tuple[list[Shard], list[Index], Figures]:
     figures = Figures(run)
     shards: list[Shard] = []
+    indexes: list[Index] = []
     spoken = {config: [id for id in accepted if id in ledger] for config, ledger in run.recordings.items()}
     for config, ids in spoken.items():
         if len(ids) < len(accepted):
@@ -214,15 +210,24 @@ async def _write_all(run: Run, accepted: list[str], folder: Path) -> tuple[list[
     with bar("package", len(accepted) + sum(map(len, spoken.values()))) as progress, ExitStack() as opened:
         for config, ids in {TEXT_ONLY: accepted, **spoken}.items():
             audio = opened.enter_context(run.audio(config)) if config != TEXT_ONLY else None
-            contract = contract_of(run, config)
-            schema, code = deepdialogue.schema(*contract), _coder(deepdialogue.features(*contract))
+            contract, held, entries = contract_of(run, config), list[Shard](), list[pa.Table]()
             for (split, domain), cell in sorted(_cells(run, ids).items()):
-                rows = map(code, _rows(run, config, split, cell, audio, figures, progress))
-                shards += write_shards(
-                    folder, config=config, split=split, domain=domain, rows=rows, schema=schema
-                )
+                rows = _rows(run, config, split, cell, audio, figures, progress)
+                written = write_shards(folder, contract, split=split, domain=domain, rows=rows)
+                held += written.shards
+                entries += written.entries
                 await asyncio.sleep(0)  # an interruption is heard between files
-    return shards, figures
+            shards += sorted(held, key=lambda shard: shard.config)  # a config, and behind it its turns
+            if entries:
+                indexes.append(_write_index(folder, config, entries))
+    return shards, indexes, figures
+
+
+def _write_index(folder: Path, config: str, entries: list[pa.Table]) -> Index:
+    path = path_of(config)
+    rows = write_index(folder / path, entries)
+    size = (folder / path).stat().st_size
+    return Index(path=path, config=config, rows=rows, num_bytes=size, sha256=file_sha256(folder / path))
 
 
 def _cells(run: Run, ids: list[str]) -> dict[Cell, list[str]]:
@@ -263,17 +268,3 @@ def _flacs(audio: AudioFiles, recording: Recording) -> list[bytes]:
                 f"remove the recording's line and synthesize again"
             )
     return flacs
-
-
-def _coder(kind: Any) -> Any:
-    """A function that turns label names into numbers wherever the features say so, and changes nothing else."""
-    if hasattr(kind, "names") and hasattr(kind, "str2int"):
-        return {name: number for number, name in enumerate(kind.names)}.__getitem__
-    inner = getattr(kind, "feature", kind[0] if isinstance(kind, list) else None)
-    if inner is not None:
-        code = _coder(inner)
-        return lambda values: [code(value) for value in values]
-    if isinstance(kind, dict):
-        coders = {name: _coder(part) for name, part in kind.items()}
-        return lambda row: {name: code(row[name]) for name, code in coders.items()}
-    return lambda value: value

@@ -3,7 +3,7 @@ from statistics import fmean, variance
 
 import pytest
 
-from builder.core.bias import MIN_VERDICTS, bias
+from builder.core.bias import MIN_VERDICTS, Bias, bias
 from builder.core.verdict import Review, Verdict
 
 CRITERIA = ("coherence", "emotion", "safety")
@@ -59,6 +59,13 @@ def test_the_difference_is_of_means_and_the_interval_is_welchs():
     difference = fmean(present) - fmean(absent)
     error = 1.96 * (variance(present) / 20 + variance(absent) / 24) ** 0.5
     assert one[3:6] == pytest.approx((difference, difference - error, difference + error), abs=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "seen"), [(-0.1, 0.2, False), (0.1, 0.2, True), (-0.2, -0.1, True), (0.0, 0.2, False)]
+)
+def test_a_bias_is_seen_where_its_interval_leaves_out_0(low, high, seen):
+    assert Bias("rubric", "coherence", "late", (low + high) / 2, low, high, (20, 20)).is_seen == seen
 
 
 def test_19_of_20_intervals_hold_the_true_difference():

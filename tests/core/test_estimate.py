@@ -4,10 +4,12 @@ import asyncio
 import json
 from collections import defaultdict
 
+import msgspec
 import pytest
 
 from builder.config import load_study
 from builder.core.chat import Actor, Script, conversation
+from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.emotion import Emotion
 from builder.core.estimate import Assumptions, Load, Speed, estimate
 from builder.core.prompt import Decoding, Message, Prompt
@@ -112,6 +114,62 @@ def test_judges_read_the_rubric_once_and_every_dialogue_that_the_rules_let_pass(
     assert fewer.prompt_tokens - spoken.prompt_tokens == 2 * prompt
     assert fewer.cached_tokens - spoken.cached_tokens == 1 * 3
     assert loads(*planned, judges=[marks], rejected=1)["two"] == spoken
+
+
+def rotated(dialogue):
+    """A judge whose three criteria go round with the dialogue's index, after two words that never move."""
+    names = ["coherence", "emotion", "safety"]
+    first = int(dialogue.id.split("_")[-2]) % 3
+    order = " ".join(names[first:] + names[:first])
+    prompt = marks(dialogue)
+    message = msgspec.structs.replace(prompt.messages[0], content=f"Mark by {order}")
+    return msgspec.structs.replace(prompt, messages=(message, prompt.messages[1]))
+
+
+def test_a_judge_that_turns_its_criteria_round_has_as_many_heads_in_the_cache():
+    planned = [scenario("happy", "sad", "happy", index=index) for index in range(1, 11)]
+    spoken, judged = (loads(*planned, judges=judges)["two"] for judges in ([], [rotated]))
+    # Of the ten heads of five words the cache lacks each of the three once, less the two words they begin with.
+    assert judged.cached_tokens - spoken.cached_tokens == 10 * 5 - (2 + 3 * 3)
+    one = loads(planned[0], judges=[rotated])["two"]
+    assert one.cached_tokens == loads(planned[0])["two"].cached_tokens, "nobody asked before"
+
+
+def test_the_rubrics_prompts_share_as_much_as_is_estimated():
+    """Against a cache that really holds every prompt so far, as words, of dialogues that all say something else."""
+    study = load_study("quickstart")
+    planned = list(scenarios(Plan(dialogues_per_cell=1), study.vocabulary, study.seed))[::3]
+    judge, context = panel_of(study)[0]
+    assert len(judge.criteria) > 2
+
+    def ask(dialogue):
+        return next(judge.judge(dialogue, context))
+
+    shared, seen = 0, set()
+    for number, one in enumerate(planned):
+        turns = tuple(
+            Turn(speaker=SPEAKERS[place % 2], text=f"said{number}x{place} and more", emotion=emotion)
+            for place, emotion in enumerate(one.emotions)
+        )
+        dialogue = Dialogue(
+            id=one.id,
+            domain=one.domain,
+            pairing=one.pairing,
+            first_checkpoint="",
+            second_checkpoint="",
+            rehearsal=True,
+            turns=turns,
+        )
+        words = " ".join(message.content for message in ask(dialogue).messages).split()
+        beginnings = [tuple(words[:end]) for end in range(1, len(words) + 1)]
+        shared += sum(beginning in seen for beginning in beginnings)
+        seen.update(beginnings)
+    script = study.script
+    with_judge, without = (
+        estimate(planned, study.vocabulary, script, judges, PLAIN).loads[judge.model].cached_tokens
+        for judges in ([ask], [])
+    )
+    assert with_judge - without == pytest.approx(shared, rel=0.01)
 
 
 def test_a_call_that_is_repeated_costs_the_same_again_and_finds_its_whole_prompt_in_the_cache():

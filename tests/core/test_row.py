@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.core.dialogue import Dialogue, Turn
-from builder.core.row import spoken_row, text_row
+from builder.core.row import spoken_row, text_row, turn_rows
 from builder.core.speech import Clip, Recording
 from builder.core.statistics import Census
 from builder.core.verdict import Review, Verdict
@@ -91,3 +91,28 @@ def test_a_census_counts_every_turn_once_and_every_transition_between_turns(dial
     assert census.turns == turns == census.by_emotion.total() == census.by_ravdess.total()
     assert census.words == 2 * turns
     assert census.transitions.total() == turns - len(dialogues)
+
+
+def test_a_turn_row_has_what_is_the_speakers_own_and_the_times_of_its_clip():
+    text = text_row(DIALOGUE, Pairing(first="a", second="b"), "train", REVIEW, RAVDESS)
+    first, second = turn_rows(spoken_row(text, recording(rehearsal=False), [b"one", b"two"]))
+    assert (first["id"], second["id"]) == ("a_b/travel_1_2/01", "a_b/travel_1_2/02")
+    own = (
+        "dialogue",
+        "turn",
+        "speaker",
+        "model",
+        "checkpoint",
+        "voice",
+        "text",
+        "ravdess",
+        "start",
+        "duration",
+    )
+    assert [first[name] for name in own] == [
+        *("a_b/travel_1_2", 1, "LLM1", "a", "org/a@1", "tara", "Hi?", "happy", 0.0, 1.0),
+    ]
+    assert [second[name] for name in own] == [
+        *("a_b/travel_1_2", 2, "LLM2", "b", "org/b", "leo", "Oh.", "surprised", 1.2, 0.5),
+    ]
+    assert second["audio"] == {"bytes": b"two", "path": "travel_1_2_02.flac"}

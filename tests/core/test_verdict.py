@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.core.verdict import Abstention, Acceptance, Review, Verdict, decide
+from builder.core.verdict import Abstention, Acceptance, Review, Verdict, decide, panel_score
 from builder.errors import ConfigError
 from builder.records import convert, encode
 
@@ -176,6 +176,117 @@ def test_a_weight_of_n_is_as_good_as_n_judges_whatever_the_unit(given_scores, un
     scores, weights = zip(*given_scores, strict=True)
     many = [score for score, weight in given_scores for _ in range(weight)]
     assert weighed(rule, scores, [weight * unit for weight in weights]) == weighed(rule, many, ())
+
+
+WEIGHT = st.sampled_from([0, 0.1, 0.2, 0.3, 1, 2.5])
+SCORED = st.lists(
+    st.fixed_dictionaries({"coherence": st.integers(1, 5), "emotion": st.integers(1, 5)}),
+    min_size=1,
+    max_size=4,
+)
+RULE = st.sampled_from(["majority", "unanimous", "mean"])
+THRESHOLDS = {"coherence": 3, "emotion": 4}
+
+
+@given(SCORED, st.lists(WEIGHT, min_size=4, max_size=4), RULE)
+def test_one_number_is_the_same_as_that_number_on_every_criterion(scored, numbers, rule):
+    judges = [f"judge {n}" for n in range(4)]
+    by_judge = dict(zip(judges, numbers, strict=True))
+    by_criterion = {judge: dict.fromkeys(THRESHOLDS, number) for judge, number in by_judge.items()}
+    one, other = (
+        decide(review(*scored), Acceptance(thresholds=THRESHOLDS, rule=rule, weights=weights))
+        for weights in (by_judge, by_criterion)
+    )
+    assert one == other
+
+
+@given(SCORED, st.lists(st.tuples(WEIGHT, WEIGHT), min_size=4, max_size=4), RULE)
+def test_a_weight_on_one_criterion_says_nothing_of_another(scored, weights, rule):
+    together = Acceptance(
+        thresholds=THRESHOLDS,
+        rule=rule,
+        weights={f"judge {n}": dict(zip(THRESHOLDS, pair, strict=True)) for n, pair in enumerate(weights)},
+    )
+    alone = [
+        decide(
+            review(*({criterion: scores[criterion]} for scores in scored)),
+            Acceptance(
+                thresholds={criterion: threshold},
+                rule=rule,
+                weights={f"judge {n}": pair[place] for n, pair in enumerate(weights)},
+            ),
+        )
+        for place, (criterion, threshold) in enumerate(THRESHOLDS.items())
+    ]
+    outcomes = {one.outcome for one in alone}
+    worst = next(name for name in ("rejected", "undecided", "accepted") if name in outcomes)
+    reasons = {name for one in alone if one.outcome == worst for name in one.reasons}
+    decision = decide(review(*scored), together)
+    assert (decision.outcome, set(decision.reasons)) == (worst, reasons)
+
+
+def test_what_a_table_of_weights_leaves_out_counts_1_and_with_0_it_has_no_vote_there():
+    scores = review({"coherence": 5, "emotion": 1}, {"coherence": 1, "emotion": 5})
+    weights = {"judge 0": {"coherence": 1.1}, "judge 1": {"emotion": 0}}
+    assert decide(scores, Acceptance(thresholds=THRESHOLDS, weights=weights)) == ("rejected", ("emotion",))
+    assert decide(
+        scores, Acceptance(thresholds=THRESHOLDS, weights=weights | {"judge 0": {"emotion": 0}})
+    ) == ("rejected", ("coherence",))
+
+
+def test_a_tie_on_paper_is_one_by_criterion_too():
+    weights = {f"judge {n}": {"coherence": weight} for n, weight in enumerate((0.1, 0.2, 0.3))}
+    tied = Acceptance(thresholds={"coherence": 3}, weights=weights)
+    assert decide(coherence(5, 5, 1), tied).outcome == decide(coherence(1, 1, 5), tied).outcome == "rejected"
+
+
+@pytest.mark.parametrize(
+    ("weights", "said"),
+    [
+        (
+            {"rubric": {"coherense": 1}},
+            r"weights\.rubric names the criterion 'coherense', which has no threshold: did you mean 'coherence'\?",
+        ),
+        ({"rubric": {"coherence": -1}}, r"key 'weights\.rubric\.coherence' is -1: Expected `float` >= 0"),
+        ({"rubric": {"coherence": "1"}}, r"key 'weights\.rubric\.coherence' is '1': Expected `float`"),
+    ],
+)
+def test_a_weight_by_criterion_that_cannot_be_is_refused_by_its_name(weights, said):
+    with pytest.raises(ConfigError, match=said):
+        convert({"thresholds": {"coherence": 3}, "weights": weights}, Acceptance, "study.toml")
+
+
+def test_a_rule_with_weights_of_both_kinds_is_read_back_as_it_was_written():
+    written = Acceptance(
+        thresholds={"coherence": 3}, weights={"rubric-a": 0.5, "rubric-b": {"coherence": 0.25}}
+    )
+    assert msgspec.json.decode(encode(written), type=Acceptance) == written
+    old = b'{"thresholds":{"coherence":3.0},"rule":"mean","quorum":2,"weights":{"rubric-a":2}}'
+    assert msgspec.json.decode(old, type=Acceptance).weight("rubric-a", "coherence") == 2
+
+
+@given(SCORED, st.lists(st.tuples(WEIGHT, WEIGHT), min_size=4, max_size=4), st.integers(2, 5))
+def test_the_panels_score_is_what_the_mean_holds_against_the_threshold(scored, weights, threshold):
+    acceptance = Acceptance(
+        thresholds={"coherence": threshold, "emotion": 1},
+        rule="mean",
+        weights={f"judge {n}": dict(zip(THRESHOLDS, pair, strict=True)) for n, pair in enumerate(weights)},
+    )
+    score = panel_score(review(*scored), "coherence", acceptance)
+    decision = decide(review(*scored), acceptance)
+    if score is None:
+        assert "coherence" in decision.reasons
+    else:
+        assert ("coherence" in decision.reasons) == (score < threshold)
+
+
+def test_the_panels_score_is_the_weighted_mean_of_those_who_scored():
+    given = review({"coherence": 5, "emotion": 2}, {"coherence": 2}, {"emotion": 1})
+    weights = {"judge 0": {"coherence": 2}, "judge 2": 0}
+    acceptance = Acceptance(thresholds=THRESHOLDS, weights=weights)
+    assert panel_score(given, "coherence", acceptance) == 4
+    assert panel_score(given, "emotion", acceptance) == 2
+    assert panel_score(given, "safety", acceptance) is None
 
 
 def test_another_rule_needs_only_the_recorded_votes():

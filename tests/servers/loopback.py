@@ -32,6 +32,8 @@ class Loopback:
     """Use it as `with`: `url` is where it listens. Requests to the paths in `guarded` meet the faults."""
 
     guarded: tuple[str, ...] = ()
+    largest = 2**20
+    """Bytes of a request's body."""
 
     def __init__(self) -> None:
         self.port = 0
@@ -74,7 +76,7 @@ class Loopback:
         self._loop.close()
 
     async def _start(self) -> None:
-        app = web.Application(middlewares=[self._middleware])
+        app = web.Application(middlewares=[self._middleware], client_max_size=self.largest)
         app.add_routes(self.routes())
         self._runner = web.AppRunner(app, access_log=None, handler_cancellation=True, shutdown_timeout=0.01)
         await self._runner.setup()

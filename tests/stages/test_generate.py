@@ -88,7 +88,7 @@ def test_two_models_behind_tgi_hold_dialogues_that_a_third_judges_and_a_voice_sp
     assert first.counts()["/v1/chat/completions"] == second.counts()["/v1/chat/completions"] == 5 * 2
     assert judge.counts()["/v1/chat/completions"] == 5
     card = (tmp_path / "out/README.md").read_text()
-    assert f"`{FIRST}@abc1234` 5" in card
+    assert f"| `{FIRST}@abc1234` | 5 |" in card
 
 
 def test_what_a_speaker_is_sent_only_grows_and_ends_with_the_emotion(tmp_path):

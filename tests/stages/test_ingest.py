@@ -7,13 +7,14 @@ import os
 import shutil
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 
 from builder.audio import AudioFiles, decode, sha256_of
-from builder.config import load_study
+from builder.config import Speech, load_study
 from builder.core.speech import join
-from builder.errors import RunError, SourceError
+from builder.errors import ConfigError, RunError, SourceError
 from builder.run import Run, Tally
 from builder.stages.ingest import ingest
 from tests.published import (
@@ -630,7 +631,7 @@ def test_one_engines_folder_is_a_source_too_and_names_the_config(source, tmp_pat
         assert run.recordings["kokoro-82m"][TRAVEL].engine == "kokoro-82m (published)"
 
 
-@pytest.mark.parametrize("name", ["XTTS", "text-only", "x tts", "x\ntts"])
+@pytest.mark.parametrize("name", ["XTTS", "text-only", "xtts-turns", "x tts", "x\ntts"])
 def test_a_folder_that_cannot_name_a_config_is_refused_by_name(source, tmp_path, name):
     (source / "xtts").rename(source / name)
     with pytest.raises(SourceError, match="rename the folder to one like 'xtts'") as refusal:
@@ -651,3 +652,26 @@ def test_published_data_is_not_mixed_into_a_rehearsal(source, tmp_path):
         run.pin_rehearsal("text", True)
     with pytest.raises(RunError):
         take_in(tmp_path / "run", source)
+
+
+def checked(**keys):
+    """The published study with other checks."""
+    return msgspec.structs.replace(load_study("published"), **keys)
+
+
+def test_a_misspelt_check_is_refused_before_anything_is_taken_in(tmp_path):
+    with pytest.raises(ConfigError, match=r"study 'published', checks\.gaap: .*did you mean 'gap'"):
+        Run(tmp_path / "run", checked(checks={"gaap": {}}))
+    assert not (tmp_path / "run" / "run.json").exists()
+
+
+def test_clips_of_a_config_that_the_study_speaks_are_looked_at_by_its_own_checks(source, tmp_path):
+    speech = {"xtts": Speech(voices={"Ann": "female", "Bob": "male"}, checks={"audible": {"min_s": 0.01}})}
+    study = checked(checks={"audible": {"min_s": 9}}, speech=speech)
+    with Run(tmp_path / "run", study) as run:
+        assert asyncio.run(ingest(run, source)) == Tally(done=4)
+        faults = {
+            config: {fault for recording in ledger for clip in recording.clips for fault in clip.faults}
+            for config, ledger in run.recordings.items()
+        }
+    assert faults == {"orpheus": {"audible"}, "xtts": set()}

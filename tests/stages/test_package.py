@@ -12,8 +12,10 @@ from builder.dataset import file_sha256, read_manifest
 from builder.errors import DatasetError
 from builder.stages.judge import judge
 from builder.stages.package import package
+from builder.validation import validate
 from tests.commands import tree
-from tests.runs import held, small
+from tests.heard import heard
+from tests.runs import held, small, speak
 
 
 @pytest.fixture
@@ -46,6 +48,38 @@ def test_the_order_of_the_ledgers_changes_no_byte_of_the_dataset(tmp_path):
     card = (tmp_path / "a/out/README.md").read_text()
     assert "| rejected: duplicate | 1 |\n| rejected: length | 1 |" in card
     assert tree(tmp_path / "a/out") == tree(tmp_path / "b/out")
+
+
+def test_the_order_in_which_dialogues_were_spoken_changes_no_byte_of_either_view_or_of_the_index(tmp_path):
+    for name, order in (("a", 1), ("b", -1)):
+        with held(tmp_path / name / "run", small(judges=())) as run:
+            speak(run, list(run.dialogues)[::order])
+            assert packaged(run).done == 8
+    assert tree(tmp_path / "a/run/audio") != tree(tmp_path / "b/run/audio")
+    assert tree(tmp_path / "a/out") == tree(tmp_path / "b/out")
+
+
+def test_what_is_packaged_in_both_views_at_any_sampling_rate_passes_every_check(tmp_path):
+    with heard(tmp_path / "run") as run:
+        assert packaged(run).done == 8
+    manifest = read_manifest(tmp_path / "out")
+    assert list(dict.fromkeys(shard.config for shard in manifest.shards)) == [
+        *("text-only", "xtts", "xtts-turns"),
+    ]
+    assert [index.path for index in manifest.indexes] == ["index/text-only.parquet", "index/xtts.parquet"]
+    assert validate(tmp_path / "out") == []
+    card = (tmp_path / "out/README.md").read_text(encoding="utf-8")
+    assert card.count("sampling_rate: 16000") == 2
+    assert "The same clips lie one a row in `xtts-turns`" in card
+
+
+def test_an_index_that_went_missing_is_written_again(tmp_path):
+    with heard(tmp_path / "run") as run:
+        packaged(run)
+        before = tree(run.out)
+        (run.out / "index/xtts.parquet").unlink()
+        assert packaged(run).done == 8
+        assert tree(run.out) == before
 
 
 def test_packaging_the_same_again_does_nothing_and_a_shard_that_went_missing_or_was_cut_is_written_again(run):
@@ -119,7 +153,7 @@ def test_a_write_that_fails_leaves_the_old_dataset_and_takes_nothing_of_the_disk
     packaged(run)
     before = tree(run.out)
     (run.folder / "package.json").unlink()
-    monkeypatch.setattr("builder.stages.package._sync", lambda path: os.fsync(os.open(path, os.O_PATH)))
+    monkeypatch.setattr("builder.whole._sync", lambda path: os.fsync(os.open(path, os.O_PATH)))
     with pytest.raises(OSError, match="Bad file descriptor"):
         packaged(run)
     assert tree(run.out) == before

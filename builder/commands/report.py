@@ -1,0 +1,69 @@
+"""report: the evidence of a run, on one page.
+
+Law of the file: it parses, calls and prints.
+"""
+
+import argparse
+from pathlib import Path
+
+from builder.evidence import Absent, Options, names
+from builder.records import convert
+from builder.run import Run
+
+HELP = "write the evidence on one page: retention, quality, agreement, speech, a sample to hear"
+EXAMPLES = (
+    "deepdialogue report runs/quickstart",
+    "deepdialogue report runs/paper --concreteness norms.csv --sample 30 --audio-mb 25",
+    "deepdialogue report runs/paper --only retention --only quality --out figures-for-the-paper",
+)
+_USUAL = Options()
+
+
+def options(parser: argparse.ArgumentParser) -> None:
+    """Adds its arguments."""
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder; it may be worked on meanwhile")
+    parser.add_argument("--out", type=Path, help="the folder (RUN/report; with --only NAME, RUN/report-NAME)")
+    parser.add_argument(
+        "--only",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help=f"only this finding; may be repeated: {', '.join(names())}",
+    )
+    parser.add_argument(
+        "--concreteness",
+        type=Path,
+        metavar="FILE",
+        help="norms of Brysbaert, Warriner and Kuperman (2014), as CSV or text with the columns Word and Conc.M",
+    )
+    parser.add_argument(
+        "--sample",
+        type=int,
+        default=_USUAL.sample,
+        metavar="N",
+        help="so many dialogues to read and hear (%(default)s)",
+    )
+    parser.add_argument(
+        "--audio-mb",
+        type=float,
+        default=_USUAL.audio_mb,
+        metavar="MB",
+        help="the most sound on the page, in megabytes (%(default)g)",
+    )
+
+
+def do(options: argparse.Namespace) -> int:
+    """Does it."""
+    from builder.report import PAGE, report
+
+    asked = {"sample": options.sample, "audio_mb": options.audio_mb}
+    if options.concreteness:
+        asked["concreteness"] = options.concreteness
+    chosen = convert(asked, Options, "report")
+    out = options.out or options.run / "-".join(["report", *options.only])
+    with Run(options.run, writable=False) as run:
+        found = report(run, out, chosen, options.only)
+    for name, finding in found.items():
+        print(f"{name}: {f'absent: {finding.reason}' if isinstance(finding, Absent) else finding.says}")
+    print(f"\n{out / PAGE}: {(out / PAGE).stat().st_size / 1e6:.1f} MB")
+    return 0
