@@ -294,9 +294,9 @@ def test_the_lines_that_load_it_do(tmp_path, monkeypatch):
     exec(own, loaded)
     assert len(loaded["dialogues"][0]["audio"]) == loaded["dialogues"][0]["num_turns"]
     (domain,) = re.findall(r'domain="(\w+)"', own)
-    for row in loaded["some"]:
-        assert f"/{domain}_" in row["id"]
-        assert 3 <= row["num_turns"] < 7
+    some = list(loaded["some"])
+    assert some
+    assert all(f"/{domain}_" in row["id"] and 3 <= row["num_turns"] < 7 for row in some)
 
 
 def test_transitions_are_held_against_the_emotion_graph(tmp_path):
