@@ -8,7 +8,7 @@ from pathlib import Path
 
 HELP = "serve a page on which people score a sample of a run, and show how far they are"
 EXAMPLES = (
-    'DEEPDIALOGUE_ANNOTATORS="anna:PASSWORD ben:PASSWORD" deepdialogue annotate runs/quickstart',
+    'DEEPDIALOGUE_ANNOTATORS="ash:PASSWORD birch:PASSWORD" deepdialogue annotate runs/quickstart',
     "deepdialogue annotate runs/paper --sample 500 --overlap 100 --gold gold.jsonl",
     "deepdialogue annotate runs/paper --progress",
 )

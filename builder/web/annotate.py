@@ -93,7 +93,8 @@ class Page:
 
     def blocks(self) -> gr.Blocks:
         """The page."""
-        hidden = {"show_progress": "hidden", "api_visibility": "private"}
+        # One queue for all events: else the answer to an earlier key could come after that to a later one, and stay.
+        hidden = {"show_progress": "hidden", "api_visibility": "private", "concurrency_id": "events"}
         choices = [(f"voice {number}", number) for number in range(1, len(self._voices) + 1)]
         with gr.Blocks(analytics_enabled=False) as page:
             key, top = gr.Textbox(visible=False), gr.HTML()
