@@ -58,7 +58,7 @@ $(TEST)/.installed: pyproject.toml
 	@echo "installing the test environment into $(TEST) (with PyTorch)"
 	@$(PYTHON) -m venv $(TEST)
 	@$(TEST)/bin/python $(PIP) '$(TORCH)'
-	@$(TEST)/bin/python $(PIP) --editable '.[rehearsal,speech,xtts,orpheus,transformers,torchcodec,web,report,check,test]'
+	@$(TEST)/bin/python $(PIP) --editable '.[rehearsal,speech,xtts,orpheus,transformers,torchcodec,web,report,ray,s3,check,test]'
 	@# The registry's torchaudio is linked against CUDA. Beside another build of PyTorch its Python part is all that is needed.
 	@$(TEST)/bin/python -c 'import torchaudio' 2>/dev/null || rm -f $(TEST)/lib/python3*/site-packages/torchaudio/lib/*.so
 	@$(TEST)/bin/python -c 'import torchaudio'

@@ -98,8 +98,7 @@ class Figures:
     @cached_property
     def edges(self) -> set[tuple[str, str]]:
         """Every transition that the emotion graph allows, as (from, to)."""
-        plan, graph = self._run.study.plan, self._run.study.vocabulary.graph()
-        return (graph.opened() if plan and plan.transitions.rule == "reachable" else graph).edges()
+        return self._run.study.transitions.along(self._run.study.vocabulary.graph()).edges()
 
     @property
     def astray(self) -> int:

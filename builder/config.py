@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from builder.core.chat import Script
+from builder.core.emotion import Transitions
 from builder.core.estimate import Speed
 from builder.core.scenario import Plan, Splits, scenarios
 from builder.core.speech import Mastering, Sampling, Sex, Voice
@@ -90,6 +91,11 @@ class Study(Record):
     checks: dict[str, Table] = {}
     """What is looked for in the clips that are ingested, of configs that are not in `speech`: found, it is recorded."""
     splits: Splits = Splits()
+
+    @property
+    def transitions(self) -> Transitions:
+        """How emotions follow each other; as the paper has it where nothing is planned."""
+        return self.plan.transitions if self.plan else Transitions()
 
     def __post_init__(self) -> None:
         for config in self.speech:

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from builder.card import Figures
 from builder.core.interval import share
-from builder.evidence import Bars, Chart, Heat, Lines, Series
+from builder.evidence import Bars, Chart, Lines, Series
+from builder.evidence.emotions import heat
 from builder.figures import png
 
 LIBRARY = "matplotlib"
@@ -63,22 +64,14 @@ def _emotions(figures: Figures) -> _Told:
 def _transitions(figures: Figures) -> _Told:
     counts = figures.census.transitions
     names = figures.emotions
-    rows = [
-        [100 * counts[one, other] / figures.followed[one] if counts[one, other] else None for other in names]
+    rows = (
+        tuple(
+            100 * counts[one, other] / figures.followed[one] if counts[one, other] else None
+            for other in names
+        )
         for one in names
-    ]
-    chart = Heat(
-        name="transitions",
-        title="Which emotion follows which",
-        axis="of the turns after it (%)",
-        rows=names,
-        columns=names,
-        row_axis="emotion",
-        column_axis="emotion of the next turn",
-        values=tuple(map(tuple, rows)),
-        marked=tuple(sorted((names.index(one), names.index(other)) for one, other in figures.edges)),
-        mark="an edge of the emotion graph",
     )
+    chart = heat(names, rows, figures.edges)
     if not counts:
         return chart, "Heat map: no turn follows another"
     one, other = min(counts, key=lambda pair: (-counts[pair], pair))

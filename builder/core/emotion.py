@@ -100,6 +100,10 @@ class Transitions(Record):
     in_domain: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.8
     """Probability of drawing among the successors in the domain's list only (inferred from the published data)."""
 
+    def along(self, graph: EmotionGraph) -> EmotionGraph:
+        """The graph that is walked."""
+        return graph.opened() if self.rule == "reachable" else graph
+
 
 def walk(
     graph: EmotionGraph, favoured: tuple[str, ...], length: int, in_domain: float, draw: Draw

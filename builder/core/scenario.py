@@ -96,9 +96,7 @@ def scenarios(plan: Plan, vocabulary: Vocabulary, seed: int) -> Iterator[Scenari
     """
     domains = _selected("domain", plan.domains, tuple(vocabulary.domains))
     pairings = _selected("pairing", plan.pairings, tuple(vocabulary.pairings))
-    graph = vocabulary.graph()
-    if plan.transitions.rule == "reachable":
-        graph = graph.opened()
+    graph = plan.transitions.along(vocabulary.graph())
     lengths = range(plan.turns.min, plan.turns.max + 1)
     for index in range(1, plan.dialogues_per_cell + 1):
         for domain in domains:

@@ -4,12 +4,12 @@ Law of the file: what is counted is held against what the graph makes likely, fo
 said; what an outline marks is an edge of the graph.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
-from builder.core.emotion import RAVDESS, Transitions
+from builder.core.emotion import RAVDESS
 from builder.core.interval import Interval, mean
 from builder.evidence import (
     OUTCOMES,
@@ -98,7 +98,7 @@ def _transitions(evidence: Evidence) -> tuple[_Counts, _Shares]:
 
     The expectation takes what emotion came before in which domain as it is.
     """
-    held, vocabulary, plan = evidence.held, evidence.vocabulary, evidence.run.study.plan
+    held, vocabulary, transitions = evidence.held, evidence.vocabulary, evidence.run.study.transitions
     names, size = list(vocabulary.emotions), len(vocabulary.emotions)
     later = np.flatnonzero(held.position > 0)
     before, after = held.emotion[later - 1].astype(np.int64), held.emotion[later]
@@ -107,8 +107,7 @@ def _transitions(evidence: Evidence) -> tuple[_Counts, _Shares]:
     from_where = np.bincount(domain * size + before, minlength=len(vocabulary.domains) * size).reshape(
         -1, size
     )
-    transitions = plan.transitions if plan else Transitions()
-    graph = vocabulary.graph().opened() if transitions.rule == "reachable" else vocabulary.graph()
+    graph = transitions.along(vocabulary.graph())
     expected = np.zeros((size, size))
     for place, counts in zip(vocabulary.domains.values(), from_where, strict=True):
         for source in counts.nonzero()[0]:
@@ -216,11 +215,25 @@ def _bars(name: str, title: str, labels: tuple[str, ...], counts: Mapping[str, _
 
 
 def _heat(evidence: Evidence, names: tuple[str, ...], observed: _Counts) -> Heat:
-    plan = evidence.run.study.plan
-    graph = evidence.vocabulary.graph()
-    if plan and plan.transitions.rule == "reachable":
-        graph = graph.opened()
+    graph = evidence.run.study.transitions.along(evidence.vocabulary.graph())
     shares = 100 * _by_row(observed)
+    values = (
+        tuple(float(share) if count else None for share, count in zip(line, row, strict=True))
+        for line, row in zip(shares, observed, strict=True)
+    )
+    return heat(names, values, graph.edges())
+
+
+def heat(
+    names: tuple[str, ...], values: Iterable[tuple[float | None, ...]], edges: Iterable[tuple[str, str]]
+) -> Heat:
+    """The heat map of transitions.
+
+    Args:
+        names: of the emotions.
+        values: by row, the share in % of the turns after an emotion that have each; None where none has.
+        edges: of the emotion graph, as (from, to).
+    """
     return Heat(
         name="transitions",
         title="Which emotion follows which",
@@ -229,10 +242,7 @@ def _heat(evidence: Evidence, names: tuple[str, ...], observed: _Counts) -> Heat
         columns=names,
         row_axis="emotion",
         column_axis="emotion of the next turn",
-        values=tuple(
-            tuple(float(share) if count else None for share, count in zip(line, row, strict=True))
-            for line, row in zip(shares, observed, strict=True)
-        ),
-        marked=tuple(sorted((names.index(source), names.index(target)) for source, target in graph.edges())),
+        values=tuple(values),
+        marked=tuple(sorted((names.index(one), names.index(other)) for one, other in edges)),
         mark="an edge of the emotion graph",
     )

@@ -50,8 +50,12 @@ class Entry(Record):
         """Whether these are its bytes."""
         if len(self.digest) == hashlib.sha256().digest_size * 2:
             return hashlib.sha256(content).hexdigest() == self.digest
-        blob = b"blob %d\0%b" % (len(content), content)
-        return hashlib.sha1(blob, usedforsecurity=False).hexdigest() == self.digest
+        return blob_id(content) == self.digest
+
+
+def blob_id(content: bytes) -> str:
+    """What git calls a file of this content."""
+    return hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
 
 
 class _Commit(msgspec.Struct):

@@ -10,6 +10,7 @@ import socket
 from collections.abc import Callable, Mapping
 from html import escape
 from ipaddress import ip_address
+from pathlib import Path
 from typing import Any
 
 import fastapi
@@ -24,11 +25,13 @@ from builder.progress import say
 from builder.run import Run
 from builder.web._accounts import TICKET_S, VARIABLE, Accounts
 
-PORT = 7860
-
 Clips = Callable[[str, str, str, int], bytes]
 """Gives a clip's FLAC for who asks (empty where nobody logs in), a config, an id and a turn from 1; what these words mean is the
 page's own affair. Raises LookupError where there is none."""
+
+Answers = Callable[[str, bytes], bytes]
+"""Takes what who asks says, and gives what a browser is told, both as the page and its script have agreed. Raises ValueError where
+it cannot be taken, OSError where it cannot be written."""
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _SHUTDOWN_S = 1
@@ -65,7 +68,7 @@ _DOOR = """\
 
 
 def serve(
-    page: gr.Blocks,
+    page: gr.Blocks | str,
     *,
     title: str,
     accounts: Mapping[str, str],
@@ -74,18 +77,20 @@ def serve(
     port: int,
     ready: Callable[[str], None],
     head: str = "",
+    answers: Answers | None = None,
 ) -> None:
     """Serves a page until it is interrupted. Handlers learn who is logged in by `request.username`.
 
     Args:
-        page: what is shown.
+        page: what is shown: HTML, or what Gradio makes HTML of.
         title: what the door and the browser's tab say.
         accounts: passwords by name; without any nobody logs in, which only this machine is allowed.
         clips: gives the sound that `/clip/CONFIG/ID/TURN.flac` asks for.
         host: the address to listen on.
         port: 0 takes a free one.
         ready: is told the page's address once it listens.
-        head: HTML for the page's head: styles and scripts.
+        head: HTML for the head of what Gradio makes: styles and scripts.
+        answers: takes what is sent to `/answer`, one at a time.
 
     Raises:
         ConfigError: a host that others can reach, and no accounts.
@@ -112,18 +117,33 @@ def serve(
         return _part(flac, request.headers.get("range", ""))
 
     app.add_route("/clip/{config}/{id:path}/{turn:int}.flac", clip, methods=["GET"])
-    page.title = title
-    gr.mount_gradio_app(
-        app,
-        page,
-        path="/",
-        footer_links=[],
-        run_history=False,
-        ssr_mode=False,
-        mcp_server=False,
-        auth_dependency=door.who if accounts else None,
-        head=head,
-    )
+
+    async def answer(request: Request) -> Response:
+        try:
+            told = cast(Answers, answers)(door.who(request) or "", await request.body())
+        except ValueError as error:
+            return Response(str(error), status_code=400)
+        except OSError as error:
+            return Response(f"{error.strerror}: tell whoever runs this page", status_code=507)
+        return Response(told, media_type="application/json")
+
+    if answers:
+        app.add_route("/answer", answer, methods=["POST"])
+    if isinstance(page, str):
+        app.add_route("/", lambda _: HTMLResponse(page), methods=["GET"])
+    else:
+        page.title = title
+        gr.mount_gradio_app(
+            app,
+            page,
+            path="/",
+            footer_links=[],
+            run_history=False,
+            ssr_mode=False,
+            mcp_server=False,
+            auth_dependency=door.who if accounts else None,
+            head=head,
+        )
     app.add_middleware(_Guard, door=door)
     if not accounts:
         # Else a page elsewhere could read this one under a name of its own that leads to this machine.
@@ -144,6 +164,19 @@ def serve(
         return
     finally:
         listening.close()
+
+
+def dressed(page: str, style: str = "") -> str:
+    """A page's head: the styles and the script that lie beside it.
+
+    Args:
+        page: its name, as in `_NAME.css` and `_NAME.js`.
+        style: what goes before its own styles.
+    """
+    own, script = (
+        Path(__file__).with_name(f"_{page}.{kind}").read_text(encoding="utf-8") for kind in ("css", "js")
+    )
+    return f"<style>{style}{own}</style><script>{script}</script>"
 
 
 def clip_of(run: Run, config: str, id: str, turn: int) -> bytes:

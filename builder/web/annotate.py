@@ -3,23 +3,26 @@
 Annotators are blind: speakers are A and B, voices are numbers, and a dialogue is known to the browser by a key that says
 nothing; for its id names the models. Nothing of what judges said is read here.
 
-Law of the file: an event says which dialogue it is about and changes that one alone, so that tabs and browsers never mix.
+Law of the file: what a browser says names the dialogue it is about and changes that one alone, so that tabs and browsers never mix;
+and it says one thing at a time, again until it hears that it is kept, so that no key is lost or overtaken on a slow way.
 """
 
 import time
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from typing import Literal
 
-import gradio as gr
+import msgspec
 from msgspec.structs import replace
 
 from builder.annotations import Annotations, Item, Opinion, Wanted, voices
+from builder.core.annotation import Score
 from builder.core.criterion import Criterion
+from builder.errors import nearest
 from builder.markup import STYLE, chat, text
+from builder.records import Record, encode
 from builder.run import Run
 from builder.web._accounts import passwords
-from builder.web._server import clip_of, serve
+from builder.web._server import clip_of, dressed, serve
 
 IDLE_S = 180.0
 """Somebody who does nothing for longer than this is not annotating: the rest of the pause is not counted."""
@@ -27,14 +30,58 @@ IDLE_S = 180.0
 _NOTE_CHARACTERS = 2000
 _SCALE = (1, 2, 3, 4, 5)
 
-_KEYS = """\
+_PAGE = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Annotate</title>
+{head}</head>
+<body><header id="top"></header>
 <details id="keys"><summary>keys: <kbd>?</kbd></summary>
 <p><kbd>1</kbd>–<kbd>5</kbd> score the criterion that is marked, and go to the next one;
 <kbd>↑</kbd> <kbd>↓</kbd> or <kbd>k</kbd> <kbd>j</kbd> go to another criterion;
 <kbd>Enter</kbd> or <kbd>→</kbd> the next dialogue, <kbd>←</kbd> the one before;
 <kbd>n</kbd> writes a note, <kbd>Esc</kbd> leaves it; <kbd>p</kbd> plays the dialogue, or pauses.</p>
 <p>Every score is kept at once. <a href="/logout">Log out</a></p></details>
+<main><div><p id="voices">{voices}</p><div id="item"></div></div>
+<div id="sheet"><div id="scored">{rows}
+<label>note (n)<textarea id="note" rows="2" maxlength="{characters}"
+  placeholder="optional: what decided it, or what the scales do not ask"></textarea></label></div>
+<p><button id="previous">← previous</button> <button id="next">next →</button></p>
+<p id="said" role="status"></p></div></main>
+</body></html>
 """
+
+
+class Asked(Record):
+    """What a browser says: something of one item, and where it wants to go."""
+
+    tab: str
+    """Any name that no other tab has."""
+    number: int
+    """Of what this tab says, rising."""
+    key: str
+    """Of the item that was seen; empty where there was none."""
+    scores: dict[str, Score] = {}
+    note: str | None = None
+    """None is no news."""
+    go: Literal["", "next", "previous"] = ""
+
+
+class Sheet(Record):
+    """All that the page shows of one item, or at the end; `top` and `dialogue` are HTML."""
+
+    key: str
+    top: str
+    dialogue: str
+    scores: dict[str, Score] = {}
+    note: str = ""
+
+
+class Told(Record):
+    """What became of it, in words, and what is to be seen now where that is something else."""
+
+    said: str
+    item: Sheet | None = None
 
 
 def annotate(run: Run, wanted: Wanted, *, host: str, port: int, ready: Callable[[str], None]) -> None:
@@ -56,14 +103,14 @@ def annotate(run: Run, wanted: Wanted, *, host: str, port: int, ready: Callable[
         page = Page(run, annotations)
         told = f"{len(annotations.plan.sampled)} dialogues, {len(accounts)} annotators, {page.heard}"
         serve(
-            page.blocks(),
+            page.html(),
             title="Annotate",
             accounts=accounts,
             clips=page.clip,
+            answers=page.answer,
             host=host,
             port=port,
             ready=lambda address: ready(f"annotate: {address} ({told})"),
-            head=f"<style>{STYLE}{_beside('css')}</style><script>{_beside('js')}</script>",
         )
 
 
@@ -81,6 +128,7 @@ class Page:
         self._ravdess = run.study.vocabulary.ravdess()
         self._voices = voices(run, annotations.plan)
         self._last: dict[str, float] = {}
+        self._newest: dict[tuple[str, str], int] = {}
 
     @property
     def heard(self) -> str:
@@ -91,96 +139,46 @@ class Page:
             return "text only, for some are not spoken and that would tell the panel's decision: see --spoken"
         return "text only"
 
-    def blocks(self) -> gr.Blocks:
-        """The page."""
-        # One queue for all events: else the answer to an earlier key could come after that to a later one, and stay.
-        hidden = {"show_progress": "hidden", "api_visibility": "private", "concurrency_id": "events"}
-        choices = [(f"voice {number}", number) for number in range(1, len(self._voices) + 1)]
-        with gr.Blocks(analytics_enabled=False) as page:
-            key, top = gr.Textbox(visible=False), gr.HTML()
-            gr.HTML(_KEYS)
-            with gr.Row():
-                with gr.Column(scale=5):
-                    voice = gr.Radio(
-                        choices, value=1 if choices else None, label="listen to", visible=len(choices) > 1
-                    )
-                    shown = gr.HTML(elem_id="item")
-                with gr.Column(scale=4, elem_classes="sheet"):
-                    with gr.Column() as scored:
-                        scales = [self._scale(name) for name in self._criteria]
-                        note = gr.Textbox(
-                            label="note (n)",
-                            lines=2,
-                            max_length=_NOTE_CHARACTERS,
-                            elem_id="note",
-                            placeholder="optional: what decided it, or what the scales do not ask",
-                        )
-                    with gr.Row():
-                        previous = gr.Button("← previous", elem_id="previous")
-                        following = gr.Button("next →", variant="primary", elem_id="next")
-                    said = gr.HTML(elem_id="said")
-            everything = [key, top, shown, scored, *scales, note, said]
-            answered = [key, voice, note, *scales]
-            page.load(self.begin, [voice], everything, **hidden).then(None, js="() => shown()")
-            for name, scale in zip(self._criteria, scales, strict=True):
-                scale.input(
-                    self.scoring(name), [key, scale, note], said, trigger_mode="always_last", **hidden
-                )
-            note.blur(self.note, [key, note], said, **hidden)
-            following.click(self.forward, answered, everything, **hidden).then(None, js="() => shown()")
-            previous.click(self.back, answered, everything, **hidden).then(None, js="() => shown()")
-            voice.input(self.listen, [key, voice], shown, **hidden)
-        return page
+    def html(self) -> str:
+        """The page, before anything is on it."""
+        rows = "".join(_row(name, criterion) for name, criterion in self._criteria.items())
+        choices = "".join(
+            f'<label><input type="radio" name="voice" value="{number}"{" checked" * (number == 1)}> voice {number}</label>'
+            for number in range(1, len(self._voices) + 1)
+        )
+        return _PAGE.format(
+            head=dressed("annotate", STYLE),
+            voices=f"listen to {choices}" if len(self._voices) > 1 else "",
+            rows=rows,
+            characters=_NOTE_CHARACTERS,
+        )
 
-    def _scale(self, name: str) -> gr.Radio:
-        criterion = self._criteria[name]
-        with gr.Column(elem_classes="criterion"):
-            gr.HTML(_told(name, criterion))
-            return gr.Radio(_SCALE, label=name, show_label=False, container=False, interactive=True)
+    def answer(self, name: str, body: bytes) -> bytes:
+        """What `take` says of an `Asked`, both as JSON.
 
-    async def begin(self, request: gr.Request, voice: int | None) -> list[Any]:
-        """Shows the first item that is owed."""
-        return self._shown(request.username, self._owed(request.username), voice)
+        Raises:
+            ValueError: it is none, or an old one.
+            OSError: it could not be written.
+        """
+        return encode(self.take(name, msgspec.json.decode(body, type=Asked)))
 
-    def scoring(self, criterion: str) -> Callable[..., Any]:
-        """What keeps a score of this criterion."""
+    def take(self, name: str, asked: Asked) -> Told:
+        """Keeps what somebody says of one item, and goes where they want to; the same once more changes nothing.
 
-        async def score(request: gr.Request, key: str, score: int, note: str) -> str:
-            return self._kept(request.username, key, {criterion: score}, note or None)
-
-        return score
-
-    async def note(self, request: gr.Request, key: str, note: str) -> str:
-        """Keeps a note."""
-        return self._kept(request.username, key, {}, note)
-
-    async def listen(self, request: gr.Request, key: str, voice: int) -> Any:
-        """Shows the item with another voice."""
-        item = self._annotations.items(request.username).get(key)
-        return self._chat(item, voice) if item else gr.skip()
-
-    async def forward(
-        self, request: gr.Request, key: str, voice: int | None, note: str, *scores: int | None
-    ) -> list[Any]:
-        """Keeps what is to be seen, and shows the next item; says which criterion is not scored where one is not."""
-        name, said = request.username, self._kept_all(request.username, key, note, scores)
-        keys = [*self._annotations.items(name)]
-        if key not in keys:
-            return self._shown(name, self._owed(name), voice)
-        if not self._annotations.is_done(name, key):
-            return [*[gr.skip()] * (5 + len(scores)), said]
-        place = keys.index(key) + 1
-        return self._shown(name, keys[place] if place < len(keys) else self._owed(name), voice)
-
-    async def back(
-        self, request: gr.Request, key: str, voice: int | None, note: str, *scores: int | None
-    ) -> list[Any]:
-        """Keeps what is to be seen, and shows the item before; from behind the last one, the last."""
-        name = request.username
-        self._kept_all(name, key, note, scores)
-        keys = [*self._annotations.items(name)]
-        place = keys.index(key) if key in keys else len(keys)
-        return self._shown(name, keys[max(0, place - 1)] if keys else "", voice)
+        Raises:
+            ValueError: it names what is no criterion, or a tab has said something newer already.
+            OSError: it could not be written.
+        """
+        for criterion in asked.scores:
+            if criterion not in self._criteria:
+                raise ValueError(f"{criterion!r} is no criterion: {nearest(criterion, self._criteria)}")
+        # A request that hung on its way may arrive after the one that was sent in its place.
+        if asked.number < self._newest.get((name, asked.tab), 0):
+            raise ValueError("something newer was kept already")
+        said = self._kept(name, asked.key, asked.scores, asked.note) if asked.key else ""
+        self._newest[name, asked.tab] = asked.number
+        to = self._goal(name, asked.key, asked.go)
+        return Told(said=said) if to is None else Told(said="", item=self._shown(name, to))
 
     def clip(self, who: str, config: str, id: str, turn: int) -> bytes:
         """The sound of one turn; `config` is the voice's number, `id` the item's key.
@@ -199,16 +197,15 @@ class Page:
         items = self._annotations.items(name)
         return next((key for key in items if not self._annotations.is_done(name, key)), "")
 
-    def _kept_all(self, name: str, key: str, note: str, scores: tuple[int | None, ...]) -> str:
-        """Keeps what is to be seen on a sheet and is not kept yet; where something is, another tab may know better."""
-        known = key in self._annotations.items(name)
-        old = self._annotations.opinion(name, key) if known else Opinion()
-        given = {
-            criterion: score
-            for criterion, score in zip(self._criteria, scores, strict=True)
-            if score is not None and criterion not in old.scores
-        }
-        return self._kept(name, key, given, None if old.reason else note)
+    def _goal(self, name: str, key: str, go: str) -> str | None:
+        """The key of the item to be shown: empty behind the last one, None where the page is to stay as it is."""
+        keys = [*self._annotations.items(name)]
+        if go == "previous":
+            return keys[max(0, (keys.index(key) if key in keys else len(keys)) - 1)] if keys else ""
+        if go == "next" and key in keys:
+            following = keys.index(key) + 1
+            return (keys[following:] or [self._owed(name)])[0] if self._annotations.is_done(name, key) else None
+        return self._owed(name) if go else None
 
     def _kept(self, name: str, key: str, scores: dict[str, int], note: str | None) -> str:
         """Puts into an annotator's opinion what is new in it; what is said of that on the page. A `note` of None is no news."""
@@ -226,12 +223,9 @@ class Page:
         if not new.scores:
             return "nothing is scored yet" + (", and the note is kept with the first score" if reason else "")
         if replace(new, seconds=old.seconds) != old:
-            try:
-                self._annotations.say(name, key, new)
-            except OSError as error:
-                raise gr.Error(f"not kept: {error.strerror}: tell whoever runs this page") from None
+            self._annotations.say(name, key, new)
         missing = [criterion for criterion in self._criteria if criterion not in merged]
-        return f"✓ kept; not scored yet: {text(', '.join(missing))}" if missing else "✓ kept"
+        return f"✓ kept; not scored yet: {', '.join(missing)}" if missing else "✓ kept"
 
     def _passed(self, name: str) -> float:
         """How long somebody was at it since the last event of theirs, in whichever tab, in seconds."""
@@ -240,8 +234,8 @@ class Page:
         self._last[name] = now
         return min(passed, IDLE_S)
 
-    def _shown(self, name: str, key: str, voice: int | None) -> list[Any]:
-        """Everything on the page for one item, or for the end where the key is empty."""
+    def _shown(self, name: str, key: str) -> Sheet:
+        """What the page shows of one item, or at the end where the key is empty."""
         self._passed(name)
         items = self._annotations.items(name)
         done = sum(self._annotations.is_done(name, one) for one in items)
@@ -249,26 +243,34 @@ class Page:
         bar = f'<div class="bar"><div style="width: {share:.1f}%"></div></div>'
         if not key:
             thanks = f"<h2>Thank you, {text(name)}.</h2><p>All {len(items)} dialogues are annotated. ← shows them again.</p>"
-            return ["", bar, thanks, gr.Column(visible=False), *[None] * len(self._criteria), "", ""]
+            return Sheet(key="", top=bar, dialogue=thanks)
         place = [*items].index(key) + 1
         top = f'<div class="top"><span>dialogue {place} of {len(items)}</span><span>{done} done, {text(name)}</span></div>{bar}'
         opinion = self._annotations.opinion(name, key)
-        scores = [opinion.scores.get(criterion) for criterion in self._criteria]
-        return [key, top, self._chat(items[key], voice), gr.Column(visible=True), *scores, opinion.reason, ""]
+        return Sheet(
+            key=key, top=top, dialogue=self._chat(items[key]), scores=opinion.scores, note=opinion.reason
+        )
 
-    def _chat(self, item: Item, voice: int | None) -> str:
+    def _chat(self, item: Item) -> str:
         dialogue = self._run.dialogues[item.dialogue]
         turns, check = [*dialogue.turns], item.check
         if check:
             turns[check.turn - 1] = replace(turns[check.turn - 1], text=check.instruction)
 
         def clip(turn: int) -> str:
-            return "" if check and turn == check.turn else f"/clip/{voice}/{item.key}/{turn}.flac"
+            return "" if check and turn == check.turn else f"/clip/1/{item.key}/{turn}.flac"
 
-        heard = clip if voice in range(1, len(self._voices) + 1) else None
         topics = self._run.study.vocabulary.domains[dialogue.domain].topics
         about = f"<p><b>{text(dialogue.domain.replace('_', ' '))}</b>: {text(topics)}</p>"
-        return about + chat(turns, self._ravdess, blind=True, clip=heard)
+        return about + chat(turns, self._ravdess, blind=True, clip=clip if self._voices else None)
+
+
+def _row(name: str, criterion: Criterion | str) -> str:
+    """A criterion and its scale."""
+    scale = "".join(
+        f'<label><input type="radio" name="{text(name)}" value="{score}"> {score}</label>' for score in _SCALE
+    )
+    return f'<div class="criterion" data-name="{text(name)}">{_told(name, criterion)}<div>{scale}</div></div>'
 
 
 def _told(name: str, criterion: Criterion | str) -> str:
@@ -279,7 +281,3 @@ def _told(name: str, criterion: Criterion | str) -> str:
     anchors = zip((1, 3, 5), (criterion.one, criterion.three, criterion.five), strict=True)
     told = "".join(f"<dt>{score}</dt><dd>{text(anchor)}</dd>" for score, anchor in anchors)
     return f"<b>{text(name)}</b>{every} {text(criterion.question)}<dl>{told}</dl>"
-
-
-def _beside(suffix: str) -> str:
-    return Path(__file__).with_name(f"_annotate.{suffix}").read_text(encoding="utf-8")

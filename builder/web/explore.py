@@ -23,7 +23,7 @@ from builder.errors import DeepDialogueError
 from builder.markup import STYLE, chat, text
 from builder.progress import say
 from builder.web._accounts import passwords
-from builder.web._server import serve
+from builder.web._server import dressed, serve
 
 PAGE = 50
 """Dialogues listed at once."""
@@ -58,8 +58,7 @@ def explore(source: Path, *, host: str, port: int, ready: Callable[[str], None])
         DatasetError: the source is neither run nor dataset, or is damaged.
     """
     accounts = passwords(required=False)
-    shelf, here = _Shelf(source), Path(__file__)
-    style, script = (here.with_name(f"_explore.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
+    shelf = _Shelf(source)
     serve(
         _page(shelf),
         title=f"Explore {source.name}",
@@ -68,7 +67,7 @@ def explore(source: Path, *, host: str, port: int, ready: Callable[[str], None])
         host=host,
         port=port,
         ready=ready,
-        head=f"<style>{STYLE}{style}</style><script>{script}</script>",
+        head=dressed("explore", STYLE),
     )
 
 

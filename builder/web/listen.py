@@ -8,7 +8,6 @@ clips were played to their end, which only the browser can know, and is on the d
 
 from collections.abc import Callable, Sequence
 from itertools import chain, repeat
-from pathlib import Path
 
 import gradio as gr
 import msgspec
@@ -17,7 +16,7 @@ from builder.core.listening import NATURALNESS, Reply
 from builder.listening import CANNOT_TELL, Listening
 from builder.markup import text
 from builder.web._accounts import passwords
-from builder.web._server import serve
+from builder.web._server import dressed, serve
 
 TITLE = "Listening study"
 # The keys of labels, in order; A and B play, and 0 is none of them.
@@ -50,8 +49,6 @@ def listen(study: Listening, host: str, port: int, ready: Callable[[str], None])
             raise LookupError(side)
         return study.clip(listener, number, "a" if side == "a" else "b")
 
-    here = Path(__file__)
-    style, script = (here.with_name(f"_listen.{kind}").read_text(encoding="utf-8") for kind in ("css", "js"))
     serve(
         _page(study),
         title=TITLE,
@@ -60,7 +57,7 @@ def listen(study: Listening, host: str, port: int, ready: Callable[[str], None])
         host=host,
         port=port,
         ready=ready,
-        head=f"<style>{style}</style><script>{script}</script>",
+        head=dressed("listen"),
     )
 
 
