@@ -21,7 +21,9 @@ quickstart: $(LIGHT)/.installed
 	$(LIGHT)/bin/deepdialogue build quickstart --site rehearsal --run runs/quickstart --out dist/deepdialogue
 
 test: $(LIGHT)/.installed $(TEST)/.installed $(COMPAT:%=%/.installed)
-	$(TEST)/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report=term $(ARGS)
+	@# The core's own tests cover all of it. Tracing the others as well costs half as much time again.
+	$(TEST)/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report=term tests/core
+	$(TEST)/bin/python -m pytest -n 2 --dist loadfile --ignore tests/core $(ARGS)
 
 check: $(TEST)/.installed
 	$(TEST)/bin/ruff format --check .
@@ -34,12 +36,14 @@ bench: $(TEST)/.installed $(if $(PEERS),$(PEER_VENVS:%=%/.installed))
 	$(TEST)/bin/python -m benchmarks.w2
 	$(TEST)/bin/python -m benchmarks.w3
 	$(TEST)/bin/python -m benchmarks.w4 $(if $(FULL),--full)
+	$(TEST)/bin/python -m benchmarks.scale $(if $(FULL),--endpoints 1000)
 	$(TEST)/bin/python -m benchmarks.s1
 	$(TEST)/bin/python -m benchmarks.s2
 	$(TEST)/bin/python -m benchmarks.s3
 	$(TEST)/bin/python -m benchmarks.p1
 	$(TEST)/bin/python -m benchmarks.p2 $(if $(PEERS),--peers .venvs/peers)
 	$(TEST)/bin/python -m benchmarks.p3
+	$(TEST)/bin/python -m benchmarks.r1
 
 format: $(TEST)/.installed
 	$(TEST)/bin/ruff format .

@@ -318,7 +318,8 @@ def load(  # noqa: PLR0913 - each is one thing that can be asked for
     Args:
         config: one of `CONFIGS`.
         split: a split, or a slice such as `train[:10]` unless streaming; None loads them all.
-        data_dir: the dataset's root, as `DeepDialogue` says; also `ORG/NAME` of a repository of the Hub.
+        data_dir: the dataset's root, as `DeepDialogue` says; also `ORG/NAME` of a repository of the Hub, or an address of
+            fsspec such as `s3://BUCKET/FOLDER`, whose credentials are the environment's.
         revision: of a repository of the Hub: a tag such as `v1.0.0`, a branch or a commit.
         streaming: whether to read rows as they are asked for, without a copy in the cache.
         domain: of the dialogue.

@@ -1,24 +1,32 @@
 """P1: packaging ready FLAC in both views, against a plain pyarrow writer of the same bytes and against `datasets`' own path.
 
-    python -m benchmarks.p1 [--megabytes 384] [--repeat 3] [--rows 4000 16000]
+    python -m benchmarks.p1 [--megabytes 384] [--repeat 5] [--rows 4000 16000 40000]
 
 The clips lie in one file, as a run's do, and are 3 to 8 seconds long; their bytes are random, which packs as FLAC does. Each
-contestant reads them, and writes the dialogues and the turns: DeepDialogue with checksums and the index; pyarrow with
-`Table.from_pylist` and a `ParquetWriter` of the same settings and row groups, and nothing else; `datasets` with
-`Dataset.from_generator` and `to_parquet`. Then tiny rows, more and more of them: what one costs must not grow.
-Law of the file: every run is a process of its own, they take turns, and what is printed is the median of each and their ratios.
+contestant reads them once and writes the dialogues and the turns to a file each; nothing is brought to the disk.
+
+    DeepDialogue   with the index, and SHA-256 of every clip and of both files
+    pyarrow        `Table.from_pylist` and a `ParquetWriter` of the same settings and row groups, and nothing else
+    with SHA-256   the same, and then SHA-256 of every clip and of both files, from memory
+    datasets       `Dataset.from_generator` and `to_parquet`, and nothing else
+
+Then tiny rows, more and more of them: what one costs must not grow.
+Law of the file: every run is a process of its own that begins with nothing left to be written to the disk; they take turns, every
+second time the other way round; what is printed is the median and the best of each, their ratios, and how busy others were.
 """
 
 import argparse
+import hashlib
 import multiprocessing
+import os
 import resource
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
@@ -35,6 +43,8 @@ from builder.shards import GROUP_BYTES, Contract, parquet_writer, write_shards
 _CONTRACT: Contract = ("xtts", deepdialogue.LABELS, 24_000)
 _VIEWS = ("xtts", "xtts-turns")
 _TURNS = 6
+_STAT = Path("/proc/stat")
+_HEAD = "".join(f"{name:>9}" for name in ("s", "best s", "CPU s", "peak MB", "others"))
 _NUMBERS = {
     column: {name: number for number, name in enumerate(names)}
     for column, names in {
@@ -75,8 +85,11 @@ class Taken(NamedTuple):
     seconds: float
     cpu_s: float
     peak_mb: float
-    num_bytes: int
-    """Of what was written."""
+    others: float
+    """Cores that other processes kept busy meanwhile."""
+
+
+Runs = dict[str, list[Taken]]
 
 
 def make(clips: Clips) -> None:
@@ -150,6 +163,18 @@ def plain(clips: Clips, out: Path) -> None:
                 writer.write_table(table, row_group_size=len(held))
 
 
+def checked(clips: Clips, out: Path) -> None:
+    """The same, and the checksums that `package` writes."""
+    plain(clips, out)
+    for path in [*out.iterdir(), clips.path]:
+        with path.open("rb") as file:
+            if path != clips.path:
+                hashlib.file_digest(file, "sha256")
+                continue
+            for length in chain.from_iterable(clips.lengths()):
+                hashlib.sha256(file.read(length)).digest()
+
+
 def _numbered(row: Row) -> Row:
     return {
         name: [_numbered(turn) for turn in value]
@@ -181,54 +206,76 @@ def _named_rows(clips: Clips, view: str) -> Iterator[Row]:
 
 def taken(work: Callable[[Clips, Path], None], clips: Clips, out: Path) -> Taken:
     """What work took that is done in a process of its own."""
+    os.sync()
     with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         return pool.submit(_taken, work, clips, out).result()
 
 
 def _taken(work: Callable[[Clips, Path], None], clips: Clips, out: Path) -> Taken:
     out.mkdir()
-    begin, cpu = time.perf_counter(), time.process_time()
+    begin, cpu, busy = time.perf_counter(), time.process_time(), _busy()
     work(clips, out)
-    seconds, cpu_s = time.perf_counter() - begin, time.process_time() - cpu
-    written = sum(path.stat().st_size for path in out.rglob("*.parquet"))
+    seconds, cpu_s, busy_s = time.perf_counter() - begin, time.process_time() - cpu, _busy() - busy
     shutil.rmtree(out)
-    return Taken(seconds, cpu_s, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024, written)
+    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return Taken(seconds, cpu_s, peak_mb, max(0.0, busy_s - cpu_s) / seconds)
+
+
+def _busy() -> float:
+    """The CPU seconds of the whole machine since it was started; on Linux alone."""
+    user, nice, system, _, _, *interrupts = map(int, _STAT.read_text().split("\n", 1)[0].split()[1:8])
+    return (user + nice + system + sum(interrupts)) / os.sysconf("SC_CLK_TCK")
+
+
+def race(works: Mapping[str, tuple[Callable[[Clips, Path], None], Clips]], repeat: int, out: Path) -> Runs:
+    """Runs each so often, in turns."""
+    took: Runs = {name: [] for name in works}
+    for number in range(repeat):
+        for name in list(works)[:: 1 - 2 * (number % 2)]:
+            took[name].append(taken(*works[name], out))
+    return took
 
 
 def main() -> None:
     """Prints a line for each contestant and each number of tiny rows."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.p1")
     parser.add_argument("--megabytes", type=int, default=384, help="of clips (%(default)s)")
-    parser.add_argument("--repeat", type=int, default=3, help="how often each is run (%(default)s)")
+    parser.add_argument("--repeat", type=int, default=5, help="how often each is run (%(default)s)")
     parser.add_argument(
-        "--rows", type=int, nargs="+", default=[4_000, 16_000], help="tiny rows (%(default)s)"
+        "--rows", type=int, nargs="*", default=[4_000, 16_000, 40_000], help="tiny rows (%(default)s)"
     )
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place)
         real = Clips(folder / "real.flacs", options.megabytes * 10**6 // (_TURNS * 160_000), 80_000, 240_000)
         make(real)
-        print(f"P1  {real.dialogues} dialogues, {real.path.stat().st_size / 1e6:.0f} MB of FLAC, both views")
-        print(f"{'':>14}{'MB/s':>8}{'CPU s':>8}{'peak MB':>9}{'DeepDialogue is':>17}")
-        took: dict[str, list[Taken]] = {"DeepDialogue": [], "pyarrow": [], "datasets": []}
-        for _ in range(options.repeat):
-            for name, work in zip(took, (ours, plain, library), strict=True):
-                took[name].append(taken(work, real, folder / "out"))
-        speeds = {
-            name: median(run.num_bytes / run.seconds / 1e6 for run in runs) for name, runs in took.items()
-        }
+        size_mb = real.path.stat().st_size / 1e6
+        print(f"P1  {real.dialogues} dialogues, {size_mb:.0f} MB of FLAC, both views, {os.cpu_count()} cores")
+        works = {"DeepDialogue": ours, "pyarrow": plain, "with SHA-256": checked, "datasets": library}
+        took = race({name: (work, real) for name, work in works.items()}, options.repeat, folder / "out")
+        print(f"{'':>14}{_HEAD}   DeepDialogue is    at best")
         for name, runs in took.items():
-            cpu_s, peak_mb = median(run.cpu_s for run in runs), median(run.peak_mb for run in runs)
-            times = speeds["DeepDialogue"] / speeds[name]
-            print(f"{name:>14}{speeds[name]:>8.0f}{cpu_s:>8.2f}{peak_mb:>9.0f}{times:>11.2f} times")
-        print(f"{'tiny rows':>14}{'ms each':>8}{'CPU ms':>8}{'peak MB':>9}")
-        for count in options.rows:
-            tiny = Clips(folder / f"{count}.flacs", count, 64, 128)
-            make(tiny)
-            runs = [taken(ours, tiny, folder / "out") for _ in range(options.repeat)]
-            seconds, cpu_s = median(run.seconds for run in runs), median(run.cpu_s for run in runs)
-            peak_mb = median(run.peak_mb for run in runs)
-            print(f"{count:>14,}{1e3 * seconds / count:>8.3f}{1e3 * cpu_s / count:>8.3f}{peak_mb:>9.0f}")
+            times, best = (
+                of(run.seconds for run in runs) / of(run.seconds for run in took["DeepDialogue"])
+                for of in (median, min)
+            )
+            print(f"{name:>14}{_line(runs, 1)}{times:>12.2f} times{best:>11.2f}")
+        tiny = {count: Clips(folder / f"{count}.flacs", count, 64, 128) for count in options.rows}
+        for clips in tiny.values():
+            make(clips)
+        took = race(
+            {f"{count:,}": (ours, clips) for count, clips in tiny.items()}, options.repeat, folder / "out"
+        )
+        print(f"{'tiny rows':>14}{_HEAD}   by the thousand")
+        for count, runs in zip(tiny, took.values(), strict=True):
+            print(f"{count:>14,}{_line(runs, count / 1000)}")
+
+
+def _line(runs: list[Taken], share: float) -> str:
+    """Of a table: what runs took, their time by this share of it."""
+    seconds, cpu_s, peak_mb, others = (median(values) for values in zip(*runs, strict=True))
+    best_s = min(run.seconds for run in runs)
+    return f"{seconds / share:>9.3f}{best_s / share:>9.3f}{cpu_s / share:>9.3f}{peak_mb:>9.0f}{others:>9.1f}"
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """P2: clips a second from a packaged dataset, and what a subset costs in bytes and requests, beside what others read.
 
-    python -m benchmarks.p2 [--dialogues 60] [--repeat 3] [--latency-ms 40] [--peers FOLDER]
+    python -m benchmarks.p2 [--dialogues 60] [--texts 300] [--repeat 3] [--latency-ms 40] [--peers FOLDER]
 
 Law of the file: every figure is of a process of its own that reads everything once; readers take turns, and what is printed is
 the median of each and its ratio in this one run. The Hub on loopback counts bytes; a folder's are mapped and not counted.
@@ -11,6 +11,7 @@ import asyncio
 import io
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -27,6 +28,8 @@ import pyarrow.parquet as pq
 from aiohttp import web
 
 from builder.audio import encode
+from builder.config import TEXT_ONLY
+from builder.core.row import Row
 from builder.index import read_index
 from tests import streamed
 from tests.servers.hub import Hub
@@ -41,7 +44,10 @@ _REMOTE = ("datasets", "deepdialogue-turns")
 def main() -> None:
     """Prints a table of speeds on the disk, and one of subsets over the line."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.p2")
-    parser.add_argument("--dialogues", type=int, default=60, help="in each of 8 domains (%(default)s)")
+    parser.add_argument(
+        "--dialogues", type=int, default=60, help="spoken, in each of 8 domains (%(default)s)"
+    )
+    parser.add_argument("--texts", type=int, default=300, help="written, in each of 8 domains (%(default)s)")
     parser.add_argument("--repeat", type=int, default=3, help="how often each is run (%(default)s)")
     parser.add_argument("--latency-ms", type=float, default=40.0, help="of every request (%(default)s)")
     parser.add_argument("--peers", type=Path, help="the folder with an environment for each peer")
@@ -49,6 +55,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place) / "packaged"
         _write(folder, options.dialogues)
+        _write_text(folder, options.texts)
         _speeds(folder, options)
         _subsets(folder, Path(place) / "home", options)
 
@@ -64,6 +71,27 @@ def _write(folder: Path, dialogues: int) -> None:
 
     with mock.patch.multiple(streamed, encode=speech, DOMAINS=_DOMAINS):
         streamed.write(folder, count=dialogues, samples=10, group_bytes=32 * 2**20, file_bytes=400 * 2**20)
+
+
+def _write_text(folder: Path, dialogues: int) -> None:
+    """The config of text alone anew, larger: turns of 10 to 50 words, as common as words are, which shrink as English does."""
+    shutil.rmtree(folder / TEXT_ONLY)
+    draw = np.random.default_rng(1)
+    letters = "etaoinshrdlu"
+    words = ["".join(draw.choice(list(letters), draw.integers(2, 10))) for _ in range(5_000)]
+    common = 1 / np.arange(2, len(words) + 2)
+
+    def spoken(config: str, *place: Any) -> Row:
+        row = plain(config, *place)
+        for turn in row["turns"]:
+            turn["text"] = " ".join(draw.choice(words, draw.integers(10, 50), p=common / common.sum()))
+        return row
+
+    plain = streamed._row  # noqa: SLF001 - the same rows with other words
+    with mock.patch.multiple(streamed, _row=spoken, DOMAINS=_DOMAINS):
+        streamed.write(
+            folder, configs=(TEXT_ONLY,), count=dialogues, group_bytes=32 * 2**20, file_bytes=400 * 2**20
+        )
 
 
 @dataclass(frozen=True)
@@ -121,7 +149,7 @@ def _peers(folder: Path, environments: Path | None) -> Iterator[tuple[str, list[
             print(f"{name} is left out: there is no {python}")
             continue
         try:
-            if name == "lhotse":
+            if name in {"lhotse", "streaming"}:
                 subprocess.run([*command, "--write"], cwd=ROOT, check=True, capture_output=True)
             _run(command)
         except (RuntimeError, subprocess.CalledProcessError) as why:

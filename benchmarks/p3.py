@@ -73,7 +73,7 @@ def main() -> None:
             f"P3  {len(rows)} dialogues of {options.turns} turns: {size / 1e6:,.0f} MB in both views and text, "
             f"{sent / 1e6:,.0f} MB to the Hub"
         )
-        print(f"{'':26}{'changed MB':>11}{'new MB':>9}{'ratio':>8}{'goal':>7}{'told MB':>9}")
+        print(f"{'':26}{'changed MB':>11}{'new MB':>9}{'ratio':>8}{'goal':>7}{'told MB':>9}{'of new':>8}")
         for what, (change, goal) in changes.items():
             second = packaged(folder / "second", change(rows))
             clips = weight(of_folder(first), of_folder(second))
@@ -82,7 +82,7 @@ def main() -> None:
             ratio = new / (clips or total)
             limit = "" if goal is None else f"{goal:g}"
             print(
-                f"{what:26}{clips / 1e6:11.2f}{new / 1e6:9.2f}{ratio:8.3f}{limit:>7}{told / 1e6:9.2f}"
+                f"{what:26}{clips / 1e6:11.2f}{new / 1e6:9.2f}{ratio:8.3f}{limit:>7}{told / 1e6:9.2f}{told / new:8.2f}"
                 f"{'' if clips else '  of the whole'}"
             )
             for path in (second, store):

@@ -14,21 +14,26 @@ import resource
 import signal
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
+from typing import NamedTuple, Protocol
 
 from rich.console import Console
 
 from builder.commands import commands
-from builder.config import load_site, load_study
+from builder.config import Site, Study, load_site, load_study
 from builder.core.part import Part
 from builder.errors import ConfigError, DeepDialogueError, first_line
+from builder.folders import opened
 from builder.pipeline import STAGES, generate_and_judge, stage
 from builder.progress import plain, say
-from builder.run import Run, Tally
+from builder.run import TWINS, Run, Tally, begun
+from builder.share import Share, is_url, pulled_from
+from builder.twins import find
 from builder.views import show_estimate, show_plan
+from builder.whole import put
 
 _TRACEBACK = "DEEPDIALOGUE_TRACEBACK"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -48,6 +53,9 @@ A study says what is made, a site says where. Both are TOML files; configs/ hold
 lies in the run folder; stop at any moment, run the same command again, and it goes on.
 """
 
+_BY_PARTS = {"generate", "judge", "synthesize", "measure"}
+"""The stages that several processes may share."""
+
 _STAGE_EXAMPLES = {
     "plan": (
         "deepdialogue plan quickstart",
@@ -57,10 +65,14 @@ _STAGE_EXAMPLES = {
         "deepdialogue generate quickstart --site rehearsal",
         "deepdialogue generate --run runs/paper --site cluster.toml",
     ),
-    "judge": ("deepdialogue judge --run runs/quickstart --site rehearsal",),
+    "judge": (
+        "deepdialogue judge --run runs/quickstart --site rehearsal",
+        "deepdialogue judge --run runs/paper --site cluster.toml --part 3/16",
+    ),
     "synthesize": (
         "deepdialogue synthesize --run runs/quickstart --site rehearsal",
         "CUDA_VISIBLE_DEVICES=2 deepdialogue synthesize --run runs/paper --site gpu-node.toml --part 3/8",
+        "deepdialogue synthesize --run s3://BUCKET/runs/paper --site gpu-node.toml --part $SLURM_ARRAY_TASK_ID/16",
     ),
     "measure": (
         "deepdialogue measure --run runs/published",
@@ -86,6 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
     with suppress(ValueError):  # where a system has no limit, but does not take that for one
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
+        opened(options)
         status: int = options.do(options)
         sys.stdout.flush()
     except DeepDialogueError as error:
@@ -144,7 +157,7 @@ def _parser() -> argparse.ArgumentParser:
     for name, help in STAGES.items():
         added = verb(name, help, _stage, _STAGE_EXAMPLES[name])
         _run_options(added)
-        if name in {"synthesize", "measure"}:
+        if name in _BY_PARTS:
             added.add_argument(
                 "--part",
                 type=_part,
@@ -181,7 +194,10 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--site", help="where it is made: a TOML file, or a shipped site: rehearsal, small-model"
     )
-    parser.add_argument("--run", type=Path, help="the run folder (runs/STUDY)")
+    parser.add_argument(
+        "--run",
+        help="the run folder (runs/STUDY), or where it is shared: a URL such as s3://BUCKET/RUN, file:///RUN",
+    )
     parser.add_argument(
         "--out", type=Path, default=Path("dist/deepdialogue"), help="the dataset folder (%(default)s)"
     )
@@ -194,38 +210,111 @@ def _part(written: str) -> Part:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-def _opened(options: argparse.Namespace) -> Run:
+class _Place(Protocol):
+    """Where a run is worked on: in this process, or on a cluster."""
+
+    @property
+    def run(self) -> Run: ...
+    def do(self, name: str) -> Tally: ...
+    def together(self) -> tuple[Tally, Tally]: ...
+
+
+class _Here(NamedTuple):
+    run: Run
+
+    def do(self, name: str) -> Tally:
+        return asyncio.run(stage(name)(self.run))
+
+    def together(self) -> tuple[Tally, Tally]:
+        return asyncio.run(generate_and_judge(self.run))
+
+
+class _AtDesk(NamedTuple):
+    run: Run
+    share: Share
+
+    def do(self, name: str) -> Tally:
+        # A part without scenarios has nothing to hold, and whoever draws them twice draws the same.
+        if name == "generate":
+            asyncio.run(stage("plan")(self.run))
+        if name == "judge" and self.run.study.judges:
+            with Run(self.share.view(), writable=False) as whole:
+                found = self.share.read(find(self.share, whole))
+            put(self.run.folder / TWINS, [found or b"{}"])
+        return asyncio.run(stage(name)(self.run))
+
+    def together(self) -> tuple[Tally, Tally]:
+        return self.do("generate"), self.do("judge")
+
+
+@contextmanager
+def _at_desk(share: Share, study: Study | None, site: Site | None, part: Part) -> Iterator[_Place]:
+    if study is not None:
+        share.create("run.json", begun(study))
+    with share.working(part) as desk, Run(desk.folder, study, site, part=part, desk=desk) as run:
+        yield _AtDesk(run, share)
+
+
+@contextmanager
+def _opened(options: argparse.Namespace) -> Iterator[_Place]:
     if options.study is None and options.run is None:
         raise ConfigError(
             "no study is named: try `deepdialogue build quickstart --site rehearsal`, or go on with --run"
         )
     study = load_study(options.study) if options.study else None
     site = load_site(options.site) if options.site else None
-    folder = options.run or Path("runs") / (study.name if study else "")
-    return Run(folder, study, site, options.out, part=getattr(options, "part", None))
+    folder = options.run or str(Path("runs") / (study.name if study else ""))
+    part = getattr(options, "part", None)
+    if is_url(folder) and part is not None:
+        with _at_desk(Share(folder), study, site, part) as desk:
+            yield desk
+    elif site is not None and site.engine == "ray" and part is None:
+        from builder.cluster import Cluster
+
+        with Cluster(folder, study, site, options.out) as cluster:
+            yield cluster
+    elif is_url(folder):
+        if options.verb != "package":
+            raise ConfigError(
+                f"{options.verb} works on a shared run by parts: --part K/N, --part 1/1 for all of it, or a site with "
+                f'engine = "ray"'
+            )
+        # Every clip is read, and one by one from afar takes long.
+        with Run(Share(folder).view(audio=True), study, site, options.out, writable=False) as run:
+            yield _Here(run)
+    else:
+        shared = pulled_from(Path(folder))
+        if shared is not None and options.verb != "package":
+            raise ConfigError(
+                f"{folder} is a view of what is shared at {shared.url}, and {options.verb} works there: name a site with "
+                f'engine = "ray", or that URL and --part K/N'
+            )
+        with Run(Path(folder), study, site, options.out, part=part) as run:
+            yield _Here(run)
 
 
 def _stage(options: argparse.Namespace) -> int:
-    with _opened(options) as run:
-        tally = _timed(run, options.verb)
+    with _opened(options) as place:
+        tally = _timed(place, options.verb)
         if options.verb == "plan":
-            show_plan(run, Console())
+            show_plan(place.run, Console())
             if options.estimate:
-                show_estimate(run, Console())
+                show_estimate(place.run, Console())
         elif options.verb == "package":
-            _say_made(run)
+            _say_made(place.run)
         return tally.status
 
 
 def _build(options: argparse.Namespace) -> int:
-    with _opened(options) as run:
-        tallies = []
-        together = ("generate", "judge") if run.site is not None and run.site.overlap else ()
+    with _opened(options) as place:
+        site, tallies = place.run.site, []
+        together = ("generate", "judge") if site is not None and site.overlap else ()
         for name in STAGES:
             if name not in together:
-                tallies.append(_timed(run, name))
+                tallies.append(_timed(place, name))
             elif name == "generate":
-                tallies += _timed_together(run)
+                tallies += _timed_together(place)
+        run = place.run
         if not any(tally.done for tally in tallies):
             say(f"nothing to do: {run.out} is up to date")
         _say_made(run)
@@ -237,16 +326,16 @@ def _build(options: argparse.Namespace) -> int:
         return whole.status
 
 
-def _timed(run: Run, name: str) -> Tally:
+def _timed(place: _Place, name: str) -> Tally:
     begin = time.monotonic()
-    tally = asyncio.run(stage(name)(run))
+    tally = place.do(name)
     say(tally.told(name, time.monotonic() - begin))
     return tally
 
 
-def _timed_together(run: Run) -> list[Tally]:
+def _timed_together(place: _Place) -> list[Tally]:
     begin = time.monotonic()
-    tallies = list(asyncio.run(generate_and_judge(run)))
+    tallies = list(place.together())
     for name, tally in zip(("generate", "judge"), tallies, strict=True):
         say(tally.told(name, time.monotonic() - begin))
     return tallies

@@ -11,7 +11,7 @@ import os
 import re
 import struct
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,7 +23,7 @@ from builder.core.speech import Samples
 from builder.errors import RunError, SourceError
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
-_NAME = re.compile(r"(\d{5,})(?:\.\d+-of-\d+)?\.flacs")
+_NAME = re.compile(r"(\d{5,})(?:\.\d+-of-\d+(?:\.\d+)?)?\.flacs")
 
 
 def encode(samples: Samples, sampling_rate_hz: int) -> bytes:
@@ -135,10 +135,18 @@ class AudioFiles:
         folder: where the files are; made when the first clip is written.
         max_bytes: the size beyond which the next clip begins a new file.
         part: whose files are written, such as `3-of-16`: `00000.3-of-16.flacs` and so on; empty for the whole.
+        elsewhere: gives what is not in the folder, by the file's name, offset and length; None where all is there.
     """
 
-    def __init__(self, folder: Path, max_bytes: int = 2**30, part: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        max_bytes: int = 2**30,
+        part: str = "",
+        elsewhere: Callable[[str, int, int], bytes] | None = None,
+    ) -> None:
         self._folder = folder
+        self._elsewhere = elsewhere
         self._max_bytes = max_bytes
         self._suffix = f".{part}.flacs" if part else ".flacs"
         self._lock = threading.Lock()
@@ -198,12 +206,16 @@ class AudioFiles:
         try:
             fd = os.open(path, os.O_RDONLY)
         except OSError as error:
+            if self._elsewhere is not None and isinstance(error, FileNotFoundError):
+                return self._elsewhere(file, offset, num_bytes)
             raise RunError(f"{path}: {error.strerror}: bring the file back, or start a new run") from None
         try:
             flac = os.pread(fd, num_bytes, offset)
         finally:
             os.close(fd)
         if len(flac) < num_bytes:
+            if self._elsewhere is not None:
+                return self._elsewhere(file, offset, num_bytes)
             raise _short(path, offset + len(flac), offset + num_bytes)
         return flac
 

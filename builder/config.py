@@ -9,7 +9,7 @@ import re
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 import msgspec
@@ -28,6 +28,8 @@ from builder.records import Record, convert
 _SECRET_KEY = re.compile(r"(?<![a-z])(api_?key|token|password|secret|authorization)$", re.IGNORECASE)
 _SECRET = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|Bearer\s+\S{8,})")
 _CONFIG_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
+BY_PARTS = ("plan", "generate", "judge", "synthesize", "measure", "package")
+"""The stages that several workers of a cluster may share."""
 TEXT_ONLY = "text-only"
 """The dataset config without audio, which every study has."""
 TURNS = "-turns"
@@ -119,6 +121,35 @@ class Study(Record):
             next(scenarios(self.plan, self.vocabulary, self.seed))
 
 
+class Needs(Record):
+    """What a worker of one stage needs of its node. Ray places it by that, and holds nobody to it."""
+
+    num_cpus: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    num_gpus: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    resources: dict[str, float] = {}
+    """Of the cluster's own, such as `{ a100 = 1 }`."""
+
+
+class Ray(Record):
+    """How a run is worked on by a cluster."""
+
+    address: str = ""
+    """Such as `10.0.0.1:6379`; empty starts a cluster on this machine, for as long as the verb runs."""
+    workers: Annotated[int, msgspec.Meta(ge=1)] = 2
+    """Of a stage, at once. Each is sent its share of every endpoint's limit."""
+    parts: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    """That the dialogues are cut into; None for as many as the run was cut into before, or four for each worker."""
+    needs: dict[str, Needs] = {}
+    """By stage."""
+
+    def __post_init__(self) -> None:
+        for stage in self.needs:
+            if stage not in BY_PARTS:
+                raise ValueError(
+                    f"needs.{stage} is no stage that is worked on by parts: {nearest(stage, BY_PARTS)}"
+                )
+
+
 class Site(Record):
     """Where it is made. The tables are by name, and `*` stands for every name that has no table of its own."""
 
@@ -129,6 +160,9 @@ class Site(Record):
     """What speaks each dataset config: `engine` and its settings."""
     measures: dict[str, Table] = {}
     """Where the weights are of the measures that need some: `path` and `device`."""
+    engine: Literal["process", "ray"] = "process"
+    """What works: this process, or a cluster."""
+    ray: Ray = Ray()
     overlap: bool = False
     """Whether `build` judges while it generates. Only where the judges' models have room to spare."""
     budget: Budget = Budget()

@@ -3,12 +3,14 @@
 Croissant 1.0 (http://mlcommons.org/croissant/1.0) with words of its Responsible AI vocabulary. Record sets and fields are named
 as the Hub names those of the file it makes itself, `CONFIG/COLUMN` with the same types. Beyond that file this one has the labels'
 names, checksums, citation and limits, describes the shards themselves and not a conversion of them, and needs no Hub.
-Law of the file: fields come from `deepdialogue.features` and nowhere else; the same dataset is the same bytes, so that no date is
-in it.
+Law of the file: fields come from `deepdialogue.features` and nowhere else; the same dataset is the same bytes, so that a date is
+in it only where it was published.
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
+from datetime import date
 from typing import Any
 
 import datasets
@@ -113,6 +115,27 @@ def croissant(
         "recordSet": [*(_enumeration(name, labels) for name, labels in enumerations.items()), *records],
     }
     return json.dumps(described, ensure_ascii=False, indent=1).encode() + b"\n"
+
+
+def with_version(described: bytes, version: str, published: date) -> bytes:
+    """The same of a version that was published.
+
+    Args:
+        described: as it was packaged, or published before.
+        version: such as `1.2.0`.
+        published: the day.
+    """
+    told = f'\n "version": "{version}",\n "datePublished": "{published.isoformat()}",'
+    return without_version(described).replace(_LICENSE, told.encode() + _LICENSE, 1)
+
+
+def without_version(described: bytes) -> bytes:
+    """As it was packaged."""
+    return _VERSION.sub(b"", described, count=1)
+
+
+_LICENSE = b'\n "license": '
+_VERSION = re.compile(rb'\n "version": "[^"\n]*",\n "datePublished": "[^"\n]*",(?=' + _LICENSE + rb")")
 
 
 def _file_set(config: str) -> dict[str, Any]:

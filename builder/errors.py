@@ -3,6 +3,9 @@
     DeepDialogueError            what went wrong, and the repair
     ├── ConfigError              a study, site, vocabulary or prompt that cannot be used as written
     ├── RunError                 a run folder that is locked, pinned to another study, or unreadable
+    │   ├── BusyError            another process works on it
+    │   └── OvertakenError       another process has published what this one works on
+    ├── StorageError             storage that a run is shared on does not answer; worth another try
     ├── DatasetError             a packaged dataset that is not what its card says
     ├── ReleaseError             a version that cannot be published as it is, or that the Hub refused
     ├── NotRunError              a measure that has no weights or no library here; said in the records, not an end
@@ -33,6 +36,18 @@ class ConfigError(DeepDialogueError):
 
 class RunError(DeepDialogueError):
     """A run folder is locked, pinned to another study, or holds what it should not."""
+
+
+class BusyError(RunError):
+    """Another process works on what this one was to work on: later it may not."""
+
+
+class OvertakenError(RunError):
+    """Another process has published what this one works on; what this one did not publish is dropped."""
+
+
+class StorageError(DeepDialogueError):
+    """Storage that a run is shared on does not answer, or answers what it should not: later it may."""
 
 
 class DatasetError(DeepDialogueError):

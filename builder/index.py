@@ -12,7 +12,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 import numpy as np
@@ -102,11 +102,11 @@ def write_index(path: Path, entries: Iterable[pa.Table]) -> int:
     return int(table.num_rows)
 
 
-def read_index(source: Path | IO[bytes], columns: Sequence[str] | None = None) -> pa.Table:
+def read_index(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Reads an index, of clips or of dialogues.
 
     Args:
-        source: the file's path, or the file itself, opened in any way that can seek.
+        path: of the file.
         columns: those wanted; None for all of them.
 
     Returns:
@@ -115,19 +115,30 @@ def read_index(source: Path | IO[bytes], columns: Sequence[str] | None = None) -
     Raises:
         DatasetError: it cannot be read, or is no index.
     """
-    name = source if isinstance(source, Path) else getattr(source, "name", "the index")
     try:
-        with pq.ParquetFile(source) as file:
-            held = file.schema_arrow
-            if not any(held.equals(schema) for schema in (CLIPS, DIALOGUES)):
-                raise DatasetError(
-                    f"{name}: its columns {held.names} are not those of an index: package the dataset again"
-                )
+        with pq.ParquetFile(path) as file:
+            refuse_other(file.schema_arrow, str(path))
             return file.read(columns=columns)
     except (pa.ArrowException, OSError) as error:
         raise DatasetError(
-            f"{name}: cannot be read: {first_line(error)}: fetch the index again, or package the dataset again"
+            f"{path}: cannot be read: {first_line(error)}: fetch the index again, or package the dataset again"
         ) from None
+
+
+def refuse_other(schema: pa.Schema, name: str) -> None:
+    """Refuses what is no index.
+
+    Args:
+        schema: of a file.
+        name: of the file, for the message.
+
+    Raises:
+        DatasetError: it is neither `CLIPS` nor `DIALOGUES`.
+    """
+    if not any(schema.equals(known) for known in (CLIPS, DIALOGUES)):
+        raise DatasetError(
+            f"{name}: its columns {schema.names} are not those of an index: package the dataset again"
+        )
 
 
 def offsets(path: Path, groups: Sequence[Sequence[int]]) -> list[int]:

@@ -8,7 +8,7 @@ Law of the file: no line is ever changed, and memory holds ids and offsets, not 
 import math
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -42,7 +42,7 @@ class Ledger(Generic[R]):
     Where an id was written twice, the later line counts if `latest`, else the first.
 
     Args:
-        path: the file; it is made when it is opened for writing.
+        path: the file; it is made with its first line.
         kind: the type of its records, each with an `id`.
         writable: whether to append; then a torn last line is cut off.
         latest: whether a later line of the same id counts.
@@ -62,18 +62,18 @@ class Ledger(Generic[R]):
         self._unsynced = False
         self._synced_at = -math.inf
         self._fd: int | None = None
-        if writable:
-            path.parent.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
-        elif path.exists():
-            self._fd = os.open(path, os.O_RDONLY)
+        self._unmade = False
+        """Whether the first line makes the file."""
         self._size = 0
-        if self._fd is not None:
+        if path.exists():
+            self._fd = os.open(path, os.O_RDWR | os.O_APPEND if writable else os.O_RDONLY)
             try:
                 self._open(writable=writable)
             except BaseException:
                 self.close()
                 raise
+        else:
+            self._unmade = writable
 
     def _open(self, *, writable: bool) -> None:
         size = os.fstat(self._file).st_size
@@ -92,7 +92,10 @@ class Ledger(Generic[R]):
             os.ftruncate(self._file, self._size)
             self.mended = True
         if not self._size:
-            self._write(encode(_Header(ledger=self.path.stem, schema=SCHEMA)))
+            self._write_header()
+
+    def _write_header(self) -> None:
+        self._write(encode(_Header(ledger=self.path.stem, schema=SCHEMA)))
 
     def _check_header(self, line: bytes) -> None:
         try:
@@ -189,6 +192,11 @@ class Ledger(Generic[R]):
         Raises:
             OSError: it could not be written, as on a full disk; then the ledger is as it was before.
         """
+        if self._unmade:
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(self.path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o644)
+            self._unmade = False
+            self._write_header()
         offset = self._size
         self._write(encode(record))
         self._index(id, offset)
@@ -217,6 +225,7 @@ class Ledger(Generic[R]):
 
     def close(self) -> None:
         """Puts everything on the disk and lets go of the file."""
+        self._unmade = False
         if self._fd is not None:
             try:
                 self.sync()
@@ -237,19 +246,31 @@ class Ledgers(Generic[R]):
     """What several processes wrote into a ledger each, as one mapping from id to record. One of them may be written here.
 
     Args:
-        own: what this process writes, or would; its records count before the others'.
+        own: what this process writes, or would.
         others: the rest, as they were when they were opened.
+        best: of what several ledgers say of one id, the record that counts; None where they never differ.
     """
 
-    def __init__(self, own: Ledger[R], others: Sequence[Ledger[R]] = ()) -> None:
+    def __init__(
+        self,
+        own: Ledger[R],
+        others: Sequence[Ledger[R]] = (),
+        best: Callable[[list[R]], R] | None = None,
+    ) -> None:
         self.own = own
-        self._all = (own, *others)
+        self.all = (own, *others)
+        """Each of them."""
+        self._best = best
+        self._elsewhere: dict[str, list[Ledger[R]]] = {}
+        for ledger in others:
+            for id in ledger.ids():
+                self._elsewhere.setdefault(id, []).append(ledger)
 
     def __len__(self) -> int:
-        return len(self.own) if len(self._all) == 1 else len(self.ids())
+        return len(self.own) if not self._elsewhere else len(self.ids())
 
     def __contains__(self, id: object) -> bool:
-        return any(id in ledger for ledger in self._all)
+        return id in self.own or id in self._elsewhere
 
     def __iter__(self) -> Iterator[R]:
         """Every record that counts, ledger by ledger in the order of writing."""
@@ -257,22 +278,29 @@ class Ledgers(Generic[R]):
 
     def ids(self) -> list[str]:
         """The ids, ledger by ledger in the order of writing."""
-        return list(dict.fromkeys(chain.from_iterable(ledger.ids() for ledger in self._all)))
+        return list(dict.fromkeys(chain(self.own.ids(), self._elsewhere)))
 
     def __getitem__(self, id: str) -> R:
-        return next((ledger for ledger in self._all if id in ledger), self.own)[id]
-
-    def each(self, id: str) -> list[R]:
-        """The record of an id in every ledger that has one."""
-        return [ledger[id] for ledger in self._all if id in ledger]
+        others = self._elsewhere.get(id)
+        if not others:
+            return self.own[id]
+        if self._best is None:
+            return (self.own if id in self.own else others[0])[id]
+        return self._best([ledger[id] for ledger in (self.own, *others) if id in ledger])
 
     def get(self, id: str) -> R | None:
         """The record of an id; None if there is none."""
-        return next(iter(self.each(id)), None)
+        if id not in self:
+            return None
+        return self[id]
 
     def append(self, id: str, record: R) -> None:
         """Writes one record, as `Ledger.append` does."""
         self.own.append(id, record)
+
+    def sync(self) -> None:
+        """Makes sure that everything written here is on the disk."""
+        self.own.sync()
 
 
 _ID = msgspec.json.Decoder(_Id)

@@ -3,6 +3,7 @@
     usage.jsonl     a ledger: the sums of every model so far, from all the times that the run was started
     pulse.json      how it goes at this moment, for `status` in another process; gone when nothing runs
 
+Who works on a part has its own of both, such as `usage.3-of-16.jsonl`, and an equal share of the budget.
 Both are written once a second while an endpoint is open, so that a kill loses a second of bookkeeping and the calls in flight.
 Law of the file: nothing is asked past the budget, and what is in flight when it is reached is answered first.
 """
@@ -10,7 +11,7 @@ Law of the file: nothing is asked past the budget, and what is in flight when it
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from types import MappingProxyType, TracebackType
@@ -18,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from builder.core.part import Part
 from builder.core.prompt import Completion, Prompt
 from builder.core.usage import Budget, Price, Usage, currency_of, exceeded, price_of
 from builder.errors import BudgetError, ConfigError
@@ -127,6 +129,8 @@ class Meter(AbstractContextManager["Meter"]):
         folder: the run's.
         prices: by model; `*` stands for every model without one of its own.
         budget: what the run may use.
+        part: what of the run is worked on; None for all of it.
+        writer: what its own files are named after; empty for all of it.
         every_s: how often the run folder is brought up to date, in seconds.
         clock: seconds that only go forward.
 
@@ -141,6 +145,8 @@ class Meter(AbstractContextManager["Meter"]):
         prices: Mapping[str, Price] = MappingProxyType({}),
         budget: Budget = Budget(),  # noqa: B008 - it cannot change
         *,
+        part: Part | None = None,
+        writer: str = "",
         every_s: float = 1.0,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -149,10 +155,14 @@ class Meter(AbstractContextManager["Meter"]):
         except ValueError as error:
             raise ConfigError(str(error)) from None
         self.clock = clock
-        self._prices, self._budget = prices, budget
+        self._prices = prices
+        self._budget = budget.share(part.count) if part else budget
         self._every_s = every_s
-        self._folder = folder
-        self._ledger = _ledger(folder, writable=True)
+        self._pulse = folder / (f"pulse.{writer}.json" if writer else "pulse.json")
+        own = folder / (f"usage.{writer}.jsonl" if writer else "usage.jsonl")
+        self._before = _read(path for path in _usages(folder, part.name if part else "*") if path != own)
+        """What others used of the same budget until now."""
+        self._ledger = Ledger(own, Spent, writable=True, latest=True)
         self._usage = {line.id: line.usage for line in self._ledger}
         self._written = dict(self._usage)
         self._open: list[Metered] = []
@@ -200,7 +210,9 @@ class Meter(AbstractContextManager["Meter"]):
         """Lets a prompt pass; raises as `Metered.complete` says."""
         if self._fault is not None:
             raise self._fault
-        self._stop = self._stop or exceeded(self._usage, self._prices, self._budget, self._in_flight)
+        self._stop = self._stop or exceeded(
+            _sum(self._before, self._usage), self._prices, self._budget, self._in_flight
+        )
         if self._stop is None:
             return
         # An error ends the whole stage at once, and would take with it what is being answered and paid for.
@@ -248,7 +260,7 @@ class Meter(AbstractContextManager["Meter"]):
         if not self._open:
             if self._timer is not None:
                 self._timer.cancel()
-            _pulse(self._folder).unlink(missing_ok=True)
+            self._pulse.unlink(missing_ok=True)
             self._write()
 
     def close(self) -> None:
@@ -267,9 +279,9 @@ class Meter(AbstractContextManager["Meter"]):
         """
         self._settle()
         self._write()
-        partial = _pulse(self._folder).with_suffix(".partial")
+        partial = self._pulse.with_suffix(".partial")
         partial.write_bytes(encode(self._measured()))
-        partial.replace(_pulse(self._folder))
+        partial.replace(self._pulse)
 
     def _schedule(self, delay_s: float) -> None:
         if self._timer is not None:
@@ -324,30 +336,75 @@ class Meter(AbstractContextManager["Meter"]):
 
 
 def read_usage(folder: Path) -> dict[str, Usage]:
-    """What the models of a run were asked so far, by model; empty where none was. Safe beside the process that runs.
+    """What the models of a run were asked so far, by model; empty where none was. Safe beside the processes that run.
 
     Raises:
         RunError: the ledger cannot be read.
     """
-    with _ledger(folder, writable=False) as ledger:
-        return {line.id: line.usage for line in ledger}
+    return _read(_usages(folder, "*"))
 
 
 def read_pulse(folder: Path) -> Pulse | None:
-    """How it goes with a run at this moment; None where no process works on it or none says so any more."""
+    """How it goes with a run at this moment, in all its parts; None where no process works on it or none says so any more."""
+    pulses = [pulse for path in folder.glob("pulse.*json") if (pulse := _fresh(path))]
+    if not pulses:
+        return None
+    models = {model for pulse in pulses for model in pulse.models}
+    return Pulse(
+        at=max(pulse.at for pulse in pulses),
+        models={
+            model: _beat([pulse.models[model] for pulse in pulses if model in pulse.models])
+            for model in sorted(models)
+        },
+    )
+
+
+def _fresh(path: Path) -> Pulse | None:
     try:
-        pulse = msgspec.json.decode(_pulse(folder).read_bytes(), type=Pulse)
+        pulse = msgspec.json.decode(path.read_bytes(), type=Pulse)
     except (OSError, ValueError):
         return None
     return pulse if abs(time.time() - pulse.at) < _STALE_S else None
 
 
-def _ledger(folder: Path, *, writable: bool) -> Ledger[Spent]:
-    return Ledger(folder / "usage.jsonl", Spent, writable=writable, latest=True)
+def _beat(beats: list[Beat]) -> Beat:
+    """How it goes with one model that several processes ask."""
+    if len(beats) == 1:
+        return beats[0]
+    return Beat(
+        in_flight=sum(beat.in_flight for beat in beats),
+        limit=sum(beat.limit for beat in beats),
+        usage=sum((beat.usage for beat in beats), Usage()),
+        calls_per_s=sum(beat.calls_per_s for beat in beats),
+        prompt_tokens_per_s=sum(beat.prompt_tokens_per_s for beat in beats),
+        completion_tokens_per_s=sum(beat.completion_tokens_per_s for beat in beats),
+        latency_s=_mean((beat.latency_s, beat.calls_per_s) for beat in beats),
+        queue_s=_mean((beat.queue_s, beat.calls_per_s) for beat in beats),
+    )
 
 
-def _pulse(folder: Path) -> Path:
-    return folder / "pulse.json"
+def _mean(weighed: Iterable[tuple[float | None, float]]) -> float | None:
+    known = [(value, weight) for value, weight in weighed if value is not None]
+    return _ratio(sum(value * weight for value, weight in known), sum(weight for _, weight in known))
+
+
+def _usages(folder: Path, part: str) -> list[Path]:
+    """The ledgers of whoever worked on a part, or with `*` on the run."""
+    return [*folder.glob("usage.*jsonl")] if part == "*" else [*folder.glob(f"usage.{part}.*jsonl")]
+
+
+def _read(paths: Iterable[Path]) -> dict[str, Usage]:
+    used: dict[str, Usage] = {}
+    for path in paths:
+        with Ledger(path, Spent, writable=False, latest=True) as ledger:
+            used = _sum(used, {line.id: line.usage for line in ledger})
+    return used
+
+
+def _sum(one: dict[str, Usage], other: dict[str, Usage]) -> dict[str, Usage]:
+    if not one:
+        return other
+    return one | {model: one.get(model, Usage()) + usage for model, usage in other.items()}
 
 
 def _rooms(endpoint: Any) -> Iterator[Room]:

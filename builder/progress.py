@@ -6,6 +6,7 @@ Law of the file: everything goes to stderr, so that what a verb prints can be pi
 import re
 import sys
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -25,6 +26,31 @@ _LINE_EVERY_S = 5.0
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
+class Relay:
+    """What a process would show that has nobody to show it to, kept until another fetches it."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.bars: defaultdict[str, list[int]] = defaultdict(lambda: [0, 0, 0])
+        """By what is worked on: items that were done, how many of them failed, and items that were begun with."""
+
+    def fetched(self) -> tuple[list[str], dict[str, list[int]]]:
+        """What is new since it was last fetched: lines and bars."""
+        lines, bars = self.lines, dict(self.bars)
+        self.lines, self.bars = [], defaultdict(self.bars.default_factory)
+        return lines, bars
+
+
+_relay: Relay | None = None
+
+
+def relay() -> Relay:
+    """From now on nothing of this process is shown here."""
+    global _relay  # noqa: PLW0603 - as is the terminal that it takes the place of
+    _relay = _relay or Relay()
+    return _relay
+
+
 class Bar:
     """Counts items of one piece of work."""
 
@@ -40,11 +66,21 @@ class Bar:
         self._done = self._failed = 0
         self._start = self._said = time.monotonic()
 
-    def advance(self, by: int = 1, *, failed: bool = False) -> None:
-        """Counts one item, or several at once."""
+    def expect(self, total: int) -> None:
+        """Takes note that there are more items, or fewer."""
+        self._total = total
+        if self._progress is not None and self._task is not None:
+            self._progress.update(self._task, total=total)
+
+    def advance(self, by: int = 1, *, failed: int = 0) -> None:
+        """Counts one item, or several at once, and how many of them failed."""
         self._done += by
         self._failed += failed
-        if self._progress is not None and self._task is not None:
+        if _relay is not None:
+            counts = _relay.bars[self._what]
+            counts[0] += by
+            counts[1] += failed
+        elif self._progress is not None and self._task is not None:
             self._progress.update(
                 self._task,
                 advance=by,
@@ -72,7 +108,9 @@ def bar(what: str, total: int, note: Callable[[], str] | None = None) -> Iterato
         total: how many items there are.
         note: says more of how far it is, whenever that is shown.
     """
-    if not sys.stderr.isatty():
+    if _relay is not None:
+        _relay.bars[what][2] += total
+    if _relay is not None or not sys.stderr.isatty():
         yield Bar(what, total, None, None, note)
         return
     columns = (
@@ -91,7 +129,11 @@ def bar(what: str, total: int, note: Callable[[], str] | None = None) -> Iterato
 
 def say(line: str) -> None:
     """One plain line, whatever escape codes or line breaks the words of others bring into it."""
-    print(plain(line).replace("\n", " "), file=sys.stderr, flush=True)  # noqa: T201
+    line = plain(line).replace("\n", " ")
+    if _relay is not None:
+        _relay.lines.append(line)
+    else:
+        print(line, file=sys.stderr, flush=True)  # noqa: T201
 
 
 def plain(text: str) -> str:

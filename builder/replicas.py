@@ -7,7 +7,6 @@ one.
 """
 
 import asyncio
-import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
@@ -83,11 +82,12 @@ class Replicas:
         model: Model,
         replicas: Sequence[Replica],
         opened: AsyncExitStack,
-        clock: Callable[[], float] = time.monotonic,
+        clock: Callable[[], float],
     ) -> None:
         self.replicas = tuple(replicas)
         self._model, self._opened, self._clock = model, opened, clock
         self._pins: OrderedDict[str, Replica] = OrderedDict()
+        self._unopened = [replica for replica in replicas if replica.endpoint is None]
         self._openings: set[asyncio.Task[None]] = set()
         up = [replica.endpoint for replica in replicas if replica.endpoint is not None]
         self.checkpoint = up[0].checkpoint
@@ -171,8 +171,8 @@ class Replicas:
     def _open_due(self) -> None:
         """Tries again, without keeping anyone waiting, to open what could not be opened before."""
         now = self._clock()
-        for replica in self.replicas:
-            if replica.endpoint is None and replica.breaker.is_due(now):
+        for replica in self._unopened:
+            if replica.breaker.is_due(now):
                 replica.breaker.probing = True
                 opening = asyncio.create_task(self._open(replica))
                 self._openings.add(opening)
@@ -187,6 +187,7 @@ class Replicas:
                 say(f"{self._model.hub_id}: {replica.name} is still left out: {error}")
             replica.breaker.fail(self._clock(), probe=True)
         else:
+            self._unopened.remove(replica)
             self.limit += replica.endpoint.limit
             say(f"{self._model.hub_id}: {replica.name} is up")
             replica.breaker.close()
@@ -210,7 +211,7 @@ class Replicas:
 
 @asynccontextmanager
 async def open_replicas(
-    backends: Sequence[Backend], model: Model, clock: Callable[[], float] = time.monotonic
+    backends: Sequence[Backend], model: Model, clock: Callable[[], float] | None = None
 ) -> AsyncIterator[Endpoint]:
     """Opens every place where a model is served, as one endpoint.
 
@@ -219,7 +220,7 @@ async def open_replicas(
     Args:
         backends: at least one; a single one is opened as it is.
         model: which they serve.
-        clock: seconds that only go forward.
+        clock: seconds that only go forward; None for the event loop's.
 
     Raises:
         EndpointError: none can be reached.
@@ -230,6 +231,7 @@ async def open_replicas(
         if len(backends) == 1:
             yield await opened.enter_async_context(backends[0].open(model))
             return
+        clock = clock or asyncio.get_running_loop().time
         replicas = [Replica(_name(place, backend), backend) for place, backend in enumerate(backends, 1)]
         found = await asyncio.gather(
             *(opened.enter_async_context(backend.open(model)) for backend in backends), return_exceptions=True

@@ -12,16 +12,19 @@
     measures/CONFIG.jsonl   measure     what can be heard in them, as numbers
     failures/WORK.jsonl     what failed, where and why; owed again
 
+Who works on a part writes ledgers of its own beside these, such as `turns.3-of-16.jsonl`, and reads them all.
+
 Law of the file: kill it at any moment, run it again, and nothing finished is lost or done twice.
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+import os
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Protocol, Self, TypeVar, cast
 
 import msgspec
 from filelock import FileLock
@@ -31,11 +34,12 @@ from builder.checks import Check
 from builder.config import Site, Study
 from builder.core.dialogue import Dialogue, Turn
 from builder.core.part import Part
+from builder.core.prosody import fullest
 from builder.core.scenario import Scenario
 from builder.core.speech import Measured, Recording
 from builder.core.verdict import Acceptance, Decision, Review, decide
 from builder.errors import ConfigError, EndpointError, ItemError, RunError, nearest
-from builder.judges import Judge
+from builder.judges import Judge, Twin
 from builder.ledger import SYNC_S, Ledger, Ledgers
 from builder.llm import Backend, Endpoint
 from builder.lock import hold, is_held
@@ -45,11 +49,15 @@ from builder.plugins import make
 from builder.progress import bar, say
 from builder.records import Record, convert, encode
 from builder.replicas import open_replicas
-from builder.tts import Engine
+from builder.share import pulled_from
+from builder.tts import Engine, Synthesizer
 from builder.whole import put
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
+
+TWINS = "twins.json"
+"""Twins found over all dialogues, by judge, in a folder that holds only a part of them."""
 
 _HOPELESS = 20
 """So many items in a row failing at an endpoint mean that the endpoint is gone, not that the items are hard."""
@@ -105,6 +113,36 @@ class Tally(Record):
         return f"{name}: {self.done} done, {self.skipped} done before, {self.failed} failed{given_up}, {seconds:.1f} s"
 
 
+class Desk(Protocol):
+    """Lends a folder out for one attempt at a part, and publishes what is made there."""
+
+    writer: str
+    """The attempt's name, which ledgers and audio files bear, such as `3-of-16.000007`."""
+
+    def publish_if_due(self) -> None:
+        """Publishes what is new, now and then; called once a second, in a thread.
+
+        Raises:
+            RunError: another process has taken the part over.
+        """
+
+    def pin_rehearsal(self, part: str, rehearsal: bool) -> bool:  # noqa: FBT001
+        """Pins for all who work on the run whether stand-ins make one part of it; gives what is pinned."""
+
+
+class Worker(Protocol):
+    """Works on parts of runs, one after the other, beside others of its kind that ask the same endpoints."""
+
+    place: Part
+    """Which of them it is."""
+    cores: int
+    """That it may keep busy."""
+
+    async def kept(self, config: str, engine: Engine) -> Synthesizer:
+        """What speaks a dataset config, opened with the first part and kept open for those to come."""
+        ...
+
+
 class FormerRule(Record):
     """A rule that decided before another took its place."""
 
@@ -121,6 +159,11 @@ class _Pin(Record):
     """The rules of acceptance before the study's, oldest first."""
 
 
+def begun(study: Study) -> bytes:
+    """The `run.json` of a run that begins with this study."""
+    return encode(_Pin(study=study))
+
+
 class Run:
     """An opened run folder.
 
@@ -130,7 +173,9 @@ class Run:
         site: where it is made; None for what needs none.
         out: where the packaged dataset goes.
         writable: whether to work on it; then no other process may, unless each has a part of its own.
-        part: the dialogues to work on, and only on their recordings and measures; None for all of everything.
+        part: the dialogues to work on; None for all of them.
+        desk: what lends the folder out for one attempt at a part; None for a folder that is the run itself.
+        worker: which of several processes this one is; None for one that has the endpoints to itself.
 
     Raises:
         RunError: the folder is pinned to another study, is worked on by another process, or cannot be read.
@@ -146,8 +191,12 @@ class Run:
         *,
         writable: bool = True,
         part: Part | None = None,
+        desk: Desk | None = None,
+        worker: Worker | None = None,
     ) -> None:
         self.folder, self.out, self.part = folder, out, part
+        self._desk, self._worker = desk, worker
+        self._writer = desk.writer if desk else part.name if part else ""
         self._writable = writable
         self._written: list[Ledger[Any]] = []
         self._open = ExitStack()
@@ -164,10 +213,10 @@ class Run:
             self._check_plugins()
             if not pin.exists():
                 put(pin, [encode(self._pin)])
-            self.scenarios = self._ledger("scenarios", Scenario)
-            self.turns = self._ledger("turns", TurnEntry)
-            self.dialogues = self._ledger("dialogues", Dialogue)
-            self.reviews = self._ledger("reviews", Review, latest=True)
+            self.scenarios = self._ledgers("scenarios", Scenario)
+            self.turns = self._ledgers("turns", TurnEntry)
+            self.dialogues = self._ledgers("dialogues", Dialogue)
+            self.reviews = self._ledgers("reviews", Review, best=_last)
             kept = {path.name.partition(".")[0] for path in (folder / "recordings").glob("*.jsonl")}
             self.recordings = {
                 config: self._ledgers(f"recordings/{config}", Recording)
@@ -261,6 +310,8 @@ class Run:
         with FileLock(self.folder / ".lock.pin"):
             self._pin = self._pinned(path, None)  # a sibling may have pinned it meanwhile
             pinned = self._pin.rehearsal.setdefault(part, rehearsal)
+            if self._desk:
+                pinned = self._desk.pin_rehearsal(part, pinned)
             put(path, [encode(self._pin)])
         if pinned != rehearsal:
             held, asked = ("rehearsed", "really made") if pinned else ("really made", "rehearsed")
@@ -273,40 +324,34 @@ class Run:
         """Whether stand-ins take part, as far as it is made."""
         return any(self._pin.rehearsal.values())
 
-    def _ledger(self, name: str, kind: type[R], *, latest: bool = False, mine: bool = False) -> Ledger[R]:
-        """Opens a ledger for as long as the run is open; one that is not `mine` a part only reads."""
-        writable = self._writable and (mine or self.part is None)
-        ledger: Ledger[R] = self._open.enter_context(
-            Ledger(self.folder / f"{name}.jsonl", kind, writable=writable, latest=latest)
-        )
-        if writable:
-            self._written.append(ledger)
-        if ledger.mended:
-            say(f"{ledger.path}: a torn last line was cut off; what it said is owed again")
-        return ledger
+    def _ledgers(self, name: str, kind: type[R], *, best: Callable[[list[R]], R] | None = None) -> Ledgers[R]:
+        """What all parts wrote under one name, open for as long as the run is.
 
-    def _ledgers(self, name: str, kind: type[R], *, latest: bool = False) -> Ledgers[R]:
-        """What all parts wrote under one name, this one's first."""
-        own = f"{name}.{self.part.name}" if self.part else name
-        path = self.folder / name
-        names = {file.name.removesuffix(".jsonl") for file in path.parent.glob(f"{path.name}.*jsonl")}
-        others = (
-            Ledger(path.with_name(f"{other}.jsonl"), kind, writable=False, latest=latest)
-            for other in sorted(names - {Path(own).name})
+        Where a later record of an item counts and not the first, `best` says which does of those of several parts.
+        """
+        path = self.folder / f"{name}.jsonl"
+        own = Ledger(
+            path.with_suffix(f".{self._writer}.jsonl") if self._writer else path,
+            kind,
+            writable=self._writable,
+            latest=best is not None,
         )
-        return Ledgers(
-            self._ledger(own, kind, latest=latest, mine=True), [*map(self._open.enter_context, others)]
-        )
-
-    def began(self, name: str) -> bool:
-        """Whether there is a ledger of this name, of whichever part; to ask makes none."""
-        path = self.folder / name
-        return any(path.parent.glob(f"{path.name}.*jsonl"))
+        self._open.enter_context(own)
+        if own.mended:
+            say(f"{own.path}: a torn last line was cut off; what it said is owed again")
+        if self._writable:
+            self._written.append(own)
+        others = [
+            self._open.enter_context(Ledger(other, kind, writable=False, latest=best is not None))
+            for other in sorted(path.parent.glob(f"{path.stem}.*jsonl"))
+            if other != own.path
+        ]
+        return Ledgers(own, others, best)
 
     def failures(self, work: str) -> Ledgers[Failure]:
         """What failed in one piece of work, by item; the latest counts."""
         if work not in self._failures:
-            self._failures[work] = self._ledgers(f"failures/{work}", Failure, latest=True)
+            self._failures[work] = self._ledgers(f"failures/{work}", Failure, best=_latest)
         return self._failures[work]
 
     def recorded(self, config: str) -> Ledgers[Recording]:
@@ -318,16 +363,12 @@ class Run:
     def measured(self, config: str) -> Ledgers[Measured]:
         """What was measured of the recordings of one dataset config; the latest counts."""
         if config not in self._measured:
-            self._measured[config] = self._ledgers(f"measures/{config}", Measured, latest=True)
+            self._measured[config] = self._ledgers(f"measures/{config}", Measured, best=fullest)
         return self._measured[config]
 
     def unresolved(self, work: str) -> list[Failure]:
-        """What failed in one piece of work and was not done since, by whichever part. To ask makes no ledger."""
-        if not self.began(f"failures/{work}"):
-            return []
-        failures = self.failures(work)
-        latest = (_latest(failures.each(id)) for id in failures.ids())
-        return [failure for failure in latest if failure.boundary != "resolved"]
+        """What failed in one piece of work and was not done since, by whichever part."""
+        return [failure for failure in self.failures(work) if failure.boundary != "resolved"]
 
     def accepted(self) -> Iterator[str]:
         """The dialogues of the part that the study's rule accepts, in the order they were finished.
@@ -354,8 +395,32 @@ class Run:
         return self.part is None or id in self.part
 
     def audio(self, config: str) -> AudioFiles:
-        """The clips of one dataset config."""
-        return AudioFiles(self.folder / "audio" / config, part=self.part.name if self.part else "")
+        """The clips of one dataset config; in a folder that was pulled, those that are not there are read where they are."""
+        share = pulled_from(self.folder)
+
+        def elsewhere(file: str, offset: int, num_bytes: int) -> bytes:
+            assert share is not None, "asked only of a folder that was pulled"  # noqa: S101
+            return share.clip(f"audio/{config}/{file}", offset, num_bytes)
+
+        return AudioFiles(
+            self.folder / "audio" / config, part=self._writer, elsewhere=elsewhere if share else None
+        )
+
+    def twins(self, name: str, judge: Judge) -> Mapping[str, Twin]:
+        """What a judge must know of all dialogues together; found beforehand where the folder holds only a part of them.
+
+        Raises:
+            RunError: what was found cannot be read.
+        """
+        path = self.folder / TWINS
+        if not path.exists():
+            return judge.twins(self.dialogues.ids(), self.dialogues.__getitem__)
+        try:
+            return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, Twin]]).get(name, {})
+        except ValueError as error:
+            raise RunError(
+                f"{path}: not the twins of a run: {error}: take it out, and run judge again"
+            ) from None
 
     def _check_plugins(self) -> None:
         """Makes every plug-in once, so that a misspelt setting is found before any work is done."""
@@ -408,6 +473,18 @@ class Run:
         table, where = self._table("speech", config)
         return make(Engine, cast("dict[str, Any]", table), where)
 
+    async def synthesizer(self, config: str, opened: AsyncExitStack) -> Synthesizer:
+        """Opens what speaks a dataset config. It closes with `opened`, or is kept by the worker."""
+        engine = self.engine(config)
+        if self._worker:
+            return await self._worker.kept(config, engine.among(self._worker.place))
+        return await opened.enter_async_context(engine.open())
+
+    @property
+    def cores(self) -> int:
+        """That may be kept busy here."""
+        return self._worker.cores if self._worker else len(os.sched_getaffinity(0))
+
     def checks(self, config: str) -> dict[str, Check]:
         """The checks of a dataset config's clips, by name: the study's own for one that the study has no speech for."""
         speech = self.study.speech.get(config)
@@ -449,9 +526,10 @@ class Run:
         vocabulary = self.study.vocabulary.models
         endpoints: dict[str, Endpoint] = {}
         for model in sorted(set(models)):
-            together = await opened.enter_async_context(
-                open_replicas(self.backends(model), vocabulary[model])
-            )
+            backends = self.backends(model)
+            if self._worker:
+                backends = [backend.among(self._worker.place) for backend in backends]
+            together = await opened.enter_async_context(open_replicas(backends, vocabulary[model]))
             metered = self._meter().wrap(model, together)
             opened.callback(metered.close)
             endpoints[model] = metered
@@ -460,7 +538,8 @@ class Run:
     def _meter(self) -> Meter:
         if self._metered is None:
             site = self.site or Site(name="")
-            self._metered = self._open.enter_context(Meter(self.folder, site.prices, site.budget))
+            meter = Meter(self.folder, site.prices, site.budget, part=self.part, writer=self._writer)
+            self._metered = self._open.enter_context(meter)
         return self._metered
 
     async def work(
@@ -497,8 +576,8 @@ class Run:
         failures = self.failures(name)
 
         def note(id: str, boundary: str, message: str) -> None:
-            said = failures.each(id)
-            number = 1 + _latest(said).number if said else 0
+            said = failures.get(id)
+            number = 1 + said.number if said else 0
             failures.append(id, Failure(id=id, boundary=boundary, message=message, number=number))
 
         with bar(name, total, aside) as progress:
@@ -544,10 +623,16 @@ class Run:
             await asyncio.sleep(SYNC_S)
             for ledger in self._written:
                 ledger.sync()
+            if self._desk:
+                await asyncio.to_thread(self._desk.publish_if_due)
 
 
 def _id_of(item: object) -> str:
     return item if isinstance(item, str) else str(getattr(item, "id", item))
+
+
+def _last(reviews: list[Review]) -> Review:
+    return max(reviews, key=lambda review: review.number)
 
 
 def _latest(said: list[Failure]) -> Failure:

@@ -3,17 +3,20 @@
 The audio column is stored as it is, without compression, dictionary, statistics or content-defined chunks, one page a row
 group: FLAC does not shrink, and measured with the Hub's own store each of them multiplies what a changed dataset uploads again.
 The turn view has the row groups of the dialogue view, the same clips in the same order, so that its pages hold the same bytes.
-Law of the file: the same rows give the same bytes, audio is never encoded again, and memory holds one row group.
+Law of the file: the same rows give the same bytes, audio is never encoded again, and memory holds two row groups:
+one that is written, and one that is gathered meanwhile.
 """
 
 import hashlib
 import zlib
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from itertools import accumulate, islice
+from io import FileIO
+from itertools import accumulate, cycle, groupby, islice
+from operator import attrgetter
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pyarrow as pa
@@ -52,11 +55,48 @@ class _View(NamedTuple):
     """Puts numbers in the place of label names."""
 
 
+class _Stretch:
+    """Clips one behind the other, in memory that is used again: for the system, new memory is more work than filling it."""
+
+    def __init__(self) -> None:
+        self._bytes = np.empty(2 * GROUP_BYTES, np.uint8)
+        self._ends = [0]
+
+    def emptied(self) -> Self:
+        self._ends = [0]
+        return self
+
+    def moved(self, row: Row) -> Row:
+        """The same row, its clips in the stretch."""
+        if "audio" not in row:
+            return row
+        return row | {"audio": [clip | {"bytes": self._moved(clip["bytes"])} for clip in row["audio"]]}
+
+    def _moved(self, flac: bytes) -> memoryview:
+        begin, end = self._ends[-1], self._ends[-1] + len(flac)
+        if end > self._bytes.size:
+            grown = np.empty(2 * end, np.uint8)  # and the old one stays for as long as a row looks at it
+            grown[:begin] = self._bytes[:begin]
+            self._bytes = grown
+        place = self._bytes.data[begin:end]
+        place[:] = flac
+        self._ends.append(end)
+        return place
+
+    def array(self) -> pa.Array:
+        """Of the clips, without a copy."""
+        ends = np.array(self._ends, np.int32)
+        buffers = [None, pa.py_buffer(ends), pa.py_buffer(self._bytes)]
+        return pa.Array.from_buffers(pa.binary(), len(ends) - 1, buffers)
+
+
 class _Group(NamedTuple):
     """The dialogues of one row group, labels as names."""
 
+    file: int
+    """Counted from 0: the shard it belongs to."""
     rows: list[Row]
-    num_bytes: int
+    clips: _Stretch
 
 
 def write_shards(
@@ -78,50 +118,53 @@ def write_shards(
     names = [config] if config == TEXT_ONLY else [config, config + TURNS]
     views = [_view(name, labels, rate) for name in names]
     written = Written([], [])
-    groups = _groups(rows)
-    group = next(groups, None)
-    number = 0
-    with ThreadPoolExecutor(len(views)) as pool:
-        while group is not None:
-            name = f"{split}/{domain}-{number:05d}.parquet"
-            path = f"{config}/{name}"
-            held, entries = 0, list[pa.Table]()
-            with ExitStack() as opened:
-                files = [
-                    opened.enter_context(_shard(folder, f"{view.config}/{name}", split, view, written.shards))
-                    for view in views
-                ]
-                while group is not None and held < FILE_BYTES:
-                    turns = [turn for row in group.rows for turn in turn_rows(row)] if views[1:] else []
-                    tables = _tables(group.rows, turns, views)
-                    writing = [pool.submit(add, table) for add, table in zip(files, tables, strict=True)]
-                    entries.append(_entries(group.rows, turns, path, len(entries), rate))
-                    for one in writing:
-                        one.result()
-                    held += group.num_bytes
-                    del turns, tables
-                    group.rows.clear()  # before the next is gathered
-                    group = next(groups, None)
-            written.entries.extend(_placed(folder / path, entries) if views[1:] else entries)
-            number += 1
+    for number, groups in groupby(_groups(rows), key=attrgetter("file")):
+        name = f"{split}/{domain}-{number:05d}.parquet"
+        path = f"{config}/{name}"
+        entries: list[pa.Table] = []
+        with ExitStack() as opened:
+            files = [
+                opened.enter_context(_shard(folder, f"{view.config}/{name}", split, view, written.shards))
+                for view in views
+            ]
+            # Left first, so that no file is closed while it is written to. One thread, for two would hold two pages.
+            behind = opened.enter_context(ThreadPoolExecutor(1))
+            writing: list[Future[None]] = []
+            for group in groups:
+                turns = [turn for row in group.rows for turn in turn_rows(row)] if views[1:] else []
+                tables = _tables(group, turns, views)
+                entries.append(_entries(group.rows, turns, path, len(entries), rate))
+                _finish(writing)
+                writing = [behind.submit(add, table) for add, table in zip(files, tables, strict=True)]
+            _finish(writing)
+        written.entries.extend(_placed(folder / path, entries) if views[1:] else entries)
     return written
 
 
+def _finish(work: Iterable[Future[None]]) -> None:
+    for one in work:
+        one.result()
+
+
 def _groups(rows: Iterable[Row]) -> Iterator[_Group]:
-    """Row groups of about 32 MB, closed at a dialogue."""
-    group: list[Row] = []
-    held = 0
+    """Row groups of about 32 MB, closed at a dialogue. The clips of one are overwritten by those of the next but one."""
+    file = held = filled = 0
+    stretches = cycle((_Stretch(), _Stretch()))
+    group = _Group(file, [], next(stretches).emptied())
     for row in rows:
-        group.append(row)
         held += sum(len(turn["text"]) + TURN_BYTES for turn in row["turns"])
         held += sum(len(clip["bytes"]) for clip in row.get("audio", ()))
+        group.rows.append(group.clips.moved(row))
         # Its own id lets a dialogue close the group: the boundary then stays when others grow, come or go.
         chosen = zlib.crc32(row["id"].encode()) % 4 == 0
         if held >= GROUP_BYTES * (0.75 if chosen else 1.25):
-            yield _Group(group, held)
-            group, held = [], 0
-    if group:
-        yield _Group(group, held)
+            yield group
+            filled += held
+            if filled >= FILE_BYTES:
+                file, filled = file + 1, 0
+            group, held = _Group(file, [], next(stretches).emptied()), 0
+    if group.rows:
+        yield group
 
 
 def _view(config: str, labels: deepdialogue.Labels, rate: int) -> _View:
@@ -130,24 +173,17 @@ def _view(config: str, labels: deepdialogue.Labels, rate: int) -> _View:
     return _View(config, deepdialogue.schema(config, labels, rate), _coder(words))
 
 
-def _tables(rows: list[Row], turns: list[Row], views: list[_View]) -> list[pa.Table]:
+def _tables(group: _Group, turns: list[Row], views: list[_View]) -> list[pa.Table]:
     """The same dialogues as a table of each view; what is sound is in memory once."""
+    rows = group.rows
     if not turns:
         return [pa.Table.from_pylist(list(map(views[0].code, rows)), schema=views[0].schema)]
     names = pa.array([turn["audio"]["path"] for turn in turns])
-    flacs = _joined([turn["audio"]["bytes"] for turn in turns])
-    audio = pa.StructArray.from_arrays([flacs, names], fields=list(views[1].schema.field("audio").type))
+    fields = list(views[1].schema.field("audio").type)
+    audio = pa.StructArray.from_arrays([group.clips.array(), names], fields=fields)
     ends = list(accumulate((len(row["audio"]) for row in rows), initial=0))
     lists = pa.ListArray.from_arrays(ends, audio, views[0].schema.field("audio").type)
     return [_table(view, *held) for view, held in zip(views, ((rows, lists), (turns, audio)), strict=True)]
-
-
-def _joined(flacs: list[bytes]) -> pa.Array:
-    """What `pa.array` gives, at half the cost."""
-    ends = np.cumsum([0, *map(len, flacs)], dtype=np.int32)
-    return pa.Array.from_buffers(
-        pa.binary(), len(flacs), [None, pa.py_buffer(ends), pa.py_buffer(b"".join(flacs))]
-    )
 
 
 def _table(view: _View, rows: list[Row], audio: pa.Array) -> pa.Table:
@@ -206,20 +242,23 @@ def _shard(
     """Gives what takes the row groups of a new shard, and notes the shard when it is whole."""
     rows = 0
     sha256 = hashlib.sha256()
+    digested: list[Future[None]] = []
     (folder / path).parent.mkdir(parents=True, exist_ok=True)
     with ExitStack() as opened:
-        with parquet_writer(folder / path, view.schema) as writer:
-            written = opened.enter_context((folder / path).open("rb"))
+        with parquet_writer(folder / path, view.schema) as writer, ThreadPoolExecutor(1) as behind:
+            written = opened.enter_context((folder / path).open("rb", buffering=0))
 
             def add(table: pa.Table) -> None:
                 nonlocal rows
                 writer.write_table(table, row_group_size=table.num_rows)
                 rows += table.num_rows
-                _digest_rest(sha256, written)  # while the system still has it in memory
+                # While the system still has it in memory, and while the next is written.
+                digested.append(behind.submit(_digest_rest, sha256, written))
 
             yield add
         _digest_rest(sha256, written)
         num_bytes = written.tell()
+    _finish(digested)
     shards.append(
         Shard(
             path=path,
@@ -232,9 +271,10 @@ def _shard(
     )
 
 
-def _digest_rest(digest: Any, file: IO[bytes]) -> None:
-    while piece := file.read(2**20):
-        digest.update(piece)
+def _digest_rest(digest: Any, file: FileIO) -> None:
+    piece = memoryview(bytearray(2**18))
+    while size := file.readinto(piece):
+        digest.update(piece[:size])
 
 
 def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from itertools import accumulate
 
-from builder.core.prosody import Effect, Heard, fullest
+from builder.core.prosody import Effect, Heard
 from builder.run import Run
 
 _CONTRASTS = {
@@ -75,7 +75,7 @@ class Sound:
         )
         """Dialogues that could not be spoken, by boundary."""
         self._recordings = run.recordings[config]
-        self._measured = run.measured(config) if run.began(f"measures/{config}") else None
+        self._measured = run.measured(config)
 
     def add(self, id: str, emotions: Sequence[str]) -> None:
         """Counts one recording.
@@ -98,7 +98,7 @@ class Sound:
             elif clip.faults:
                 self.flagged += 1
                 self.found.update(clip.faults)
-        measured = fullest(self._measured.each(id)) if self._measured else None
+        measured = self._measured.get(id)
         if measured is None:
             return
         self.not_run.update(measured.not_run.items())

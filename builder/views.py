@@ -15,7 +15,6 @@ from rich.text import Text
 
 from builder.annotations import Standing
 from builder.core.estimate import Row, estimate
-from builder.core.prosody import fullest
 from builder.core.scenario import parse_id
 from builder.core.speech import timeline
 from builder.core.statistics import Census
@@ -168,11 +167,12 @@ def _failed(run: Run, work: str) -> tuple[str, str]:
 
 def _measured(run: Run, config: str) -> int:
     """How many recordings are owed no measure; one that could not run here is owed."""
-    if not run.began(f"measures/{config}"):
-        return 0
     wanted, measured = run.study.measures.keys(), run.measured(config)
-    records = (fullest(measured.each(id)) for id in run.recordings[config].ids())
-    return sum(record is not None and wanted <= set(record.done) for record in records)
+    return sum(
+        wanted <= set(record.done)
+        for id in run.recordings[config].ids()
+        if (record := measured.get(id)) is not None
+    )
 
 
 def _outcomes(run: Run) -> str:

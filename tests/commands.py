@@ -85,7 +85,7 @@ def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def wait_for(condition, process, timeout_s=60):
+def wait_for(condition, process, timeout_s=240):
     """Waits until the condition holds; whether it did before the process ended."""
     end = time.monotonic() + timeout_s
     while time.monotonic() < end:

@@ -16,22 +16,30 @@ from builder.core.row import Row
 RATE = 24_000
 DOMAINS = ("art", "cooking", "travel", "work")
 VOICES = ("ann", "ben", "cat", "dan", "eve", "fay")
+CONFIGS = ("xtts", "text-only")
 
 
 def write(
-    folder: Path, *, count: int = 6, samples: int = 600, group_bytes: int = 6_000, file_bytes: int = 20_000
+    folder: Path,
+    *,
+    configs: tuple[str, ...] = CONFIGS,
+    count: int = 6,
+    samples: int = 600,
+    group_bytes: int = 6_000,
+    file_bytes: int = 20_000,
 ) -> Path:
-    """Writes `count` dialogues for each domain in train, and two each in validation and test, in `xtts` and `text-only`.
+    """Writes `count` dialogues for each domain in train, and two each in validation and test.
 
     Args:
         folder: the dataset's.
+        configs: those that are written.
         count: dialogues in a domain.
         samples: of the shortest clip.
         group_bytes: at which a row group is closed.
         file_bytes: at which a file is closed.
     """
     with mock.patch.multiple(shards, GROUP_BYTES=group_bytes, FILE_BYTES=file_bytes, TURN_BYTES=64):
-        for config in ("xtts", "text-only"):
+        for config in configs:
             contract = (config, deepdialogue.LABELS, RATE)
             entries = []
             for split, many in {"train": count, "validation": 2, "test": 2}.items():

@@ -93,13 +93,22 @@ def test_a_score_is_in_the_file_when_say_returns_and_another_process_may_read_it
 
 
 def test_every_opinion_is_on_the_disk_when_say_returns_however_fast_they_come(run, monkeypatch):
-    waited, fdatasync = [], os.fdatasync
-    monkeypatch.setattr(os, "fdatasync", lambda file: waited.append(file) or fdatasync(file))
+    on_disk, fdatasync = {}, os.fdatasync
+
+    def synced(file):
+        size = os.fstat(file).st_size
+        fdatasync(file)
+        on_disk[os.fstat(file).st_ino] = size
+
+    monkeypatch.setattr(os, "fdatasync", synced)
     with Annotations(run, BOTH, Wanted(check_every=3)) as store:
+        before = 0
         for key in store.items("anna"):
-            before = len(waited)
             store.say("anna", key, Opinion(scores={"coherence": 3}))
-            assert len(waited) == before + 1
+            said = [path.stat() for path in (run.folder / "annotations").glob("anna*.jsonl")]
+            assert {one.st_ino: one.st_size for one in said}.items() <= on_disk.items()
+            assert sum(one.st_size for one in said) > before
+            before = sum(one.st_size for one in said)
 
 
 def test_an_opinion_without_a_score_or_of_what_was_not_asked_is_refused(run):

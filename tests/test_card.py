@@ -51,8 +51,7 @@ def test_dialogues_that_nobody_judged_yet_are_counted_as_such(tmp_path):
         ids = run.dialogues.ids()
         asyncio.run(judge(run))
         reviews = [run.reviews[id] for id in ids[:6]]
-        run.reviews.close()
-        run.reviews.path.unlink()
+        run.reviews.own.path.unlink()
     with held(tmp_path / "run", small()) as run:
         for review in reviews:
             run.reviews.append(review.id, review)

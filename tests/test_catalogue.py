@@ -255,6 +255,7 @@ def test_a_run_that_has_only_begun_holds_nothing_yet(tmp_path):
 
 
 def test_a_clip_that_does_not_fit_its_dialogue_is_one_line(own, ids):
+    shutil.rmtree(own / "index")  # whose clips lie elsewhere then
     for path in (own / "xtts").rglob("*.parquet"):
         table = pq.read_table(path)
         short = [0.01] * len(table)
@@ -335,7 +336,9 @@ class Watched(io.FileIO):
         return data
 
 
-def test_no_sound_is_read_before_it_is_heard_and_then_that_of_one_row_group(made, ids, monkeypatch):
+@pytest.fixture
+def heard(monkeypatch):
+    """Forgets what was read, and says how many bytes of sound have been read since."""
     opened = pq.ParquetFile
 
     class File(opened):
@@ -348,6 +351,12 @@ def test_no_sound_is_read_before_it_is_heard_and_then_that_of_one_row_group(made
             self.watched.close()
 
     monkeypatch.setattr(pq, "ParquetFile", File)
+    plain = Path.open
+    monkeypatch.setattr(
+        Path,
+        "open",
+        lambda path, *how, **more: Watched(path) if "buffering" in more else plain(path, *how, **more),
+    )
 
     def heard():
         """The bytes read of columns with sound. What a reader takes from a file's end to find its columns is none."""
@@ -361,19 +370,37 @@ def test_no_sound_is_read_before_it_is_heard_and_then_that_of_one_row_group(made
                         last = first + chunk.total_compressed_size
                         if chunk.path_in_schema.startswith("audio") and end < name.stat().st_size:
                             found += max(0, min(end, last) - max(begin, first))
+        Watched.reads.clear()
         return found
 
     Watched.reads.clear()
+    return heard
+
+
+def test_no_sound_is_read_before_it_is_heard(made, ids, heard):
     catalogue = Catalogue(made / "out")
     catalogue.find(Filters(words="told"))
     catalogue.show(ids[0], "xtts")
     assert {name.parts[-3] for name, *_ in Watched.reads} == {"text-only", "xtts"}
     assert heard() == 0
-    Watched.reads.clear()
-    flac = catalogue.clip("xtts", ids[0], 1)
-    assert heard() > len(flac)
-    Watched.reads.clear()
-    catalogue.clip("xtts", ids[0], 2)
+
+
+def test_of_a_clip_that_is_heard_its_own_bytes_are_read_and_no_others(made, ids, heard):
+    catalogue = Catalogue(made / "out")
+    for id in ids[:4]:
+        assert heard() == 0
+        flac = catalogue.clip("xtts", id, 2)
+        assert heard() == len(flac)
+
+
+def test_without_an_index_a_clip_costs_its_row_group_once_and_is_the_same(own, dataset, ids, heard):
+    shutil.rmtree(own / "index")
+    catalogue = Catalogue(own)
+    clips = [dataset.clip("xtts", ids[0], turn) for turn in (1, 2)]
+    heard()
+    assert catalogue.clip("xtts", ids[0], 1) == clips[0]
+    assert heard() > len(clips[0])
+    assert catalogue.clip("xtts", ids[0], 2) == clips[1]
     assert heard() == 0
 
 

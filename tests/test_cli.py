@@ -381,7 +381,7 @@ def test_only_a_full_disk_asks_for_room(tmp_path):
 @pytest.mark.parametrize("ledger", ["scenarios", "reviews"])
 def test_a_folder_where_a_ledger_should_be_is_named(tmp_path, ledger):
     deepdialogue("plan", study(tmp_path), "--run", "run", cwd=tmp_path)
-    (tmp_path / f"run/{ledger}.jsonl").unlink()
+    (tmp_path / f"run/{ledger}.jsonl").unlink(missing_ok=True)
     (tmp_path / f"run/{ledger}.jsonl").mkdir()
     for verb in (("status", "run"), ("plan", "--run", "run")):
         refused(deepdialogue(*verb, cwd=tmp_path), f"run/{ledger}.jsonl: Is a directory")

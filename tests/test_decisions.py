@@ -146,11 +146,11 @@ def test_a_rule_that_is_pinned_decides_from_then_on_and_the_one_before_stays_on_
         before = set(run.accepted())
         run.pin_acceptance(mean)
         now = set(run.accepted())
-        reviews = run.reviews.path.read_bytes()
+        reviews = run.reviews.own.path.read_bytes()
     assert before < now
     with Run(folder, small(acceptance=mean, speech=run.study.speech)) as run:
         assert set(run.accepted()) == now
-        assert run.reviews.path.read_bytes() == reviews
+        assert run.reviews.own.path.read_bytes() == reviews
         assert [former.acceptance for former in run.former_rules] == [RULE]
         run.pin_acceptance(RULE)
     with Run(folder, writable=False) as run:

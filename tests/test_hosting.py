@@ -79,7 +79,7 @@ def test_the_price_is_told_and_nothing_is_started_until_it_is_agreed_to(api, stu
 
 
 def test_up_creates_what_the_site_says_under_the_study_s_tag(api, study):
-    fleet(study, timeout_s=30).up()
+    fleet(study, timeout_s=240).up()
     assert api.states() == {SMALL: "running", LARGE: "running"}
     (small, large) = (one for one in api.bodies(BASE) if one)
     assert small["tags"] == large["tags"] == [TAG]

@@ -92,7 +92,8 @@ class Pool(Desk):
 
 
 def lines(folder):
-    return (folder / "usage.jsonl").read_bytes().count(b"\n") - 1
+    ledger = folder / "usage.jsonl"
+    return ledger.read_bytes().count(b"\n") - 1 if ledger.exists() else 0
 
 
 async def until(condition):

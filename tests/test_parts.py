@@ -9,8 +9,12 @@ import pytest
 
 from builder.config import Speech
 from builder.core.part import Part
-from builder.errors import RunError, SourceError
+from builder.core.prompt import Completion, Decoding, Prompt
+from builder.core.usage import Budget
+from builder.errors import BudgetError, RunError, SourceError
+from builder.meter import Meter, read_usage
 from builder.run import Failure, Run
+from builder.stages.judge import judge
 from tests.commands import REHEARSAL, deepdialogue, kill, lines, site, started, study, tree, wait_for
 from tests.runs import held, small
 
@@ -56,6 +60,85 @@ def test_parts_at_once_make_the_bytes_that_one_process_makes_and_a_killed_one_go
     assert tree(judged / "dist/shared") == tree(judged / "dist/whole")
     held = {path.name for path in (judged / "shared/audio/xtts").iterdir()}
     assert held == {"00000.1-of-2.flacs", "00000.2-of-2.flacs"}
+
+
+def test_dialogues_held_and_judged_by_parts_make_the_same_bytes_though_a_killed_part_is_cut_anew(judged):
+    what, where = judged / "configs/quickstart.toml", judged / "site.toml"
+    slow = site(judged / "configs", REHEARSAL.replace('"rehearsal"', '"rehearsal"\nlatency_s = 0.1'))
+    assert deepdialogue("plan", what, "--run", "cut", cwd=judged).returncode == 0
+    first = deepdialogue("generate", "--run", "cut", "--site", where, "--part", "1/2", cwd=judged)
+    assert first.returncode == 0, first.stderr
+    second = started("generate", "--run", "cut", "--site", slow, "--part", "2/2", cwd=judged)
+    assert wait_for(lambda: lines(judged / "cut/turns.2-of-2.jsonl") > 1, second)
+    kill(second)
+    for verb in ("generate", "judge"):
+        for part in ("1/3", "2/3", "3/3"):
+            said = deepdialogue(verb, "--run", "cut", "--site", where, "--part", part, cwd=judged)
+            assert said.returncode == 0, said.stderr
+    with Run(judged / "cut", writable=False) as run:
+        spoken = [(entry.id, entry.index) for ledger in run.turns.all for entry in ledger.lines()]
+        assert sum(len(dialogue.turns) for dialogue in run.dialogues) == len(spoken) == len(set(spoken))
+    made = deepdialogue("build", "--run", "cut", "--site", where, "--out", "dist/cut", cwd=judged)
+    assert made.returncode == 0, made.stderr
+    assert "judge: 0 done" in made.stderr
+    assert tree(judged / "dist/cut") == tree(judged / "dist/whole")
+
+
+def test_twins_in_two_parts_are_found_once_the_later_part_is_there(tmp_path):
+    with held(tmp_path / "run", small(judges=("duplicate",)), words="we all say the same thing every day"):
+        pass
+    halves = [Part.parse("2/2"), Part.parse("1/2")]
+
+    def outcomes():
+        with Run(tmp_path / "run", writable=False) as run:
+            return {id: run.decision(run.reviews[id]).outcome for id in run.dialogues.ids()}
+
+    def judged_by(part):
+        with Run(tmp_path / "run", part=part) as run:
+            return asyncio.run(judge(run))
+
+    with Run(tmp_path / "run", writable=False) as run:
+        late = [entry for entry in run.dialogues if entry.id in halves[0]]
+        early = [entry for entry in run.dialogues if entry.id in halves[1]]
+    assert early
+    assert late
+    for path in tmp_path.glob("run/dialogues.*jsonl"):
+        path.unlink()
+    for part, dialogues in zip(halves, (late, early), strict=True):
+        with Run(tmp_path / "run", part=part) as run:
+            for dialogue in dialogues:
+                run.dialogues.append(dialogue.id, dialogue)
+        judged_by(part)
+    before = outcomes()
+    judged_by(halves[0])
+    found = outcomes()
+    assert {found[id] for id in found if found[id] != before[id]} == {"rejected"}
+    with held(
+        tmp_path / "whole", small(judges=("duplicate",)), words="we all say the same thing every day"
+    ) as run:
+        asyncio.run(judge(run))
+        assert {id: run.decision(run.reviews[id]).outcome for id in run.dialogues.ids()} == found
+    with Run(tmp_path / "run") as run:
+        assert asyncio.run(judge(run)).done == 0
+
+
+def test_a_part_may_use_its_share_of_the_budget_and_what_its_earlier_attempts_used_counts(tmp_path):
+    class Answers:
+        checkpoint, limit = "ORG/NAME", 1
+
+        async def complete(self, _):
+            return Completion(text="yes", finish_reason="stop", prompt_tokens=1, completion_tokens=1)
+
+    async def ask(writer, times):
+        with Meter(tmp_path, budget=Budget(calls=11), part=Part.parse("2/3"), writer=writer) as meter:
+            endpoint = meter.wrap("one", Answers())
+            for _ in range(times):
+                await endpoint.complete(Prompt(model="one", messages=(), decoding=Decoding(), seed=0))
+
+    asyncio.run(ask("2-of-3.000001", 2))
+    with pytest.raises(BudgetError, match="3 calls are used, the budget is 3 calls"):
+        asyncio.run(ask("2-of-3.000002", 2))
+    assert read_usage(tmp_path)["one"].calls == 3
 
 
 def test_parts_and_the_whole_keep_out_of_each_others_way(judged):
@@ -123,7 +206,7 @@ def test_a_run_of_more_parts_than_files_may_usually_be_open_is_read_and_worked_o
         pass
     for index in range(1, 101):
         with Run(tmp_path / "run", part=Part(index=index, count=100)) as run:
-            run.failures("synthesize-xtts")
+            run.failures("synthesize-xtts").append("a", Failure(id="a", boundary="resolved", message=""))
 
     def few():
         resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))

@@ -112,7 +112,7 @@ def test_the_last_line_before_a_lull_reaches_the_disk_though_no_line_follows(tmp
 
     monkeypatch.setattr(os, "fdatasync", watched)
     with Run(tmp_path / "run", small()) as run:
-        path = run.turns.path.resolve()
+        path = run.turns.own.path.resolve()
 
         async def do(item):
             for index in range(2):  # the first waits for the disk, the second need not

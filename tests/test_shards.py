@@ -1,6 +1,8 @@
 """What shards promise: where they and their row groups end, how they lie on the disk, and what the index says of them."""
 
 import hashlib
+import threading
+from pathlib import Path
 
 import hf_xet
 import pyarrow as pa
@@ -95,6 +97,49 @@ def test_no_row_group_and_no_file_tears_a_dialogue_however_large_it_is(tmp_path,
     made = written(tmp_path, (row(index, clips) for index, clips in enumerate(sizes)))
     files = [pq.read_table(tmp_path / shard.path)["num_turns"].to_pylist() for shard in of("xtts", made)]
     assert files == [[1, 1, 60], [1, 1, 1, 1, 1]]
+
+
+def test_clips_come_out_byte_for_byte_also_where_a_dialogue_is_larger_than_any_before(tmp_path, small):
+    sizes = [1, 1, 60, 1, 200, 1, 1, 1]
+    made = written(tmp_path, (row(index, clips) for index, clips in enumerate(sizes)))
+    for view in VIEWS:
+        found = [pq.read_table(tmp_path / shard.path)["audio"].to_pylist() for shard in of(view, made)]
+        clips = [clip for table in found for one in table for clip in (one if view == "xtts" else [one])]
+        assert clips == [clip for index, count in enumerate(sizes) for clip in row(index, count)["audio"]]
+
+
+def test_a_clip_is_let_go_once_it_was_taken_over(tmp_path, small):
+    """However many dialogues a row group has, and though the next is gathered while one is written."""
+    held, most = set(), 0
+
+    class Clip(bytes):
+        def __del__(self):
+            held.discard(id(self))
+
+    def rows():
+        nonlocal most
+        for index in range(40):
+            most = max(most, len(held))
+            one = row(index)
+            one["audio"] = [{"bytes": Clip(clip["bytes"]), "path": clip["path"]} for clip in one["audio"]]
+            held.update(id(clip["bytes"]) for clip in one["audio"])
+            yield one
+
+    assert len(of("xtts", written(tmp_path, rows()))) > 3
+    assert 0 < most <= 2 * 3, "clips of two dialogues"
+
+
+def test_a_row_that_cannot_be_had_ends_it_with_its_own_error_and_every_file_closed(tmp_path, small):
+    def rows():
+        yield from map(row, range(30))
+        raise DatasetError("no more of them")
+
+    open_files = set(Path("/proc/self/fd").iterdir())
+    with pytest.raises(DatasetError, match="no more of them"):
+        written(tmp_path, rows())
+    left = {str(fd.readlink()) for fd in set(Path("/proc/self/fd").iterdir()) - open_files if fd.is_symlink()}
+    assert not [name for name in left if name.startswith(str(tmp_path))]
+    assert not [thread for thread in threading.enumerate() if "ThreadPoolExecutor" in thread.name]
 
 
 @pytest.mark.parametrize("config", VIEWS)

@@ -1,8 +1,10 @@
 """A packaged dataset as a source, of which configs may be missing altogether, as where only the text was fetched.
 
-Law of the file: on opening no column is read but ids, emotions and scores; of sound the row group of the dialogue that is heard.
+Law of the file: on opening no column is read but ids, emotions and scores; of sound the clip that is heard, where the dataset has
+its index, else the row group of its dialogue.
 """
 
+import hashlib
 import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
@@ -11,6 +13,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -22,11 +26,16 @@ from builder.core.scenario import parse_id
 from builder.core.verdict import Acceptance, Review, Verdict
 from builder.dataset import read_manifest
 from builder.errors import DatasetError
+from builder.index import path_of, read_index
 from builder.rows import named, place, reading, row_groups
 from builder.run import Failure
 
 _KEPT_CLIPS = 4
 """Dialogues of a dataset whose clips stay in memory: a row group is read for the first clip that is heard, not for each."""
+
+
+_PLACED = ("id", "offset", "length", "sha256")
+"""What of an index stays in memory once something is heard, some 75 bytes a clip."""
 
 
 class _Place(NamedTuple):
@@ -77,7 +86,11 @@ class DatasetSource:
         self._shards: dict[str, _Shards] = defaultdict(_Shards)
         self._rows: dict[str, NDArray[np.int32]] = {}
         """By spoken config and position: its row in the config, -1 where it has none."""
+        self._indexes = {
+            config: path for config in self.configs if (path := folder / path_of(config)).is_file()
+        }
         self._clips = lru_cache(_KEPT_CLIPS)(_clips)
+        self._index = lru_cache(read_index)
 
     def entries(self) -> Iterator[Entry]:
         shards = self._shards[self._base]
@@ -137,7 +150,10 @@ class DatasetSource:
         return ()
 
     def clip(self, id: str, position: int, config: str, turn: int) -> bytes:
-        return self._clips(self._place(position, config), id)[turn - 1]
+        at = self._place(position, config)
+        if config not in self._indexes:
+            return self._clips(at, id)[turn - 1]
+        return _indexed(self._index(self._indexes[config], _PLACED), at.path, id, turn)
 
     def texts(self, positions: NDArray[np.int64]) -> Iterator[tuple[int, list[str]]]:
         shards = self._shards[self._base]
@@ -152,6 +168,18 @@ class DatasetSource:
                         raise ValueError("the dataset was packaged again: reload it")
                     for position in wanted:
                         yield position, [turn["text"] for turn in turns[position - begin].as_py()]
+
+
+def _indexed(index: pa.Table, path: Path, id: str, turn: int) -> bytes:
+    """One clip, by its range."""
+    first = pc.index(index["id"], id).as_py()
+    with reading(path), path.open("rb", buffering=0) as file:
+        offset, length, sha256 = (index[name][first + turn - 1].as_py() for name in _PLACED[1:])
+        file.seek(offset)
+        clip = file.read(length)
+        if first < 0 or hashlib.sha256(clip).digest() != sha256:
+            raise ValueError(f"{id} is not where its index says: the dataset was packaged again: reload it")
+    return clip
 
 
 def _clips(at: _Place, id: str) -> list[bytes]:

@@ -6,6 +6,8 @@ Law of the file: it parses, calls and prints.
 import argparse
 from pathlib import Path
 
+from builder.folders import to_write
+
 HELP = "serve a page on which people score a sample of a run, and show how far they are"
 EXAMPLES = (
     'DEEPDIALOGUE_ANNOTATORS="ash:PASSWORD birch:PASSWORD" deepdialogue annotate runs/quickstart',
@@ -16,7 +18,9 @@ EXAMPLES = (
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Adds its arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="the run folder; it may be worked on meanwhile")
+    parser.add_argument(
+        "run", type=to_write, metavar="RUN", help="the run folder; it may be worked on meanwhile"
+    )
     pinned = parser.add_argument_group("what is asked, pinned at the first start")
     pinned.add_argument(
         "--sample",

@@ -4,12 +4,12 @@ Law of the file: it parses, calls and prints.
 """
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 
 from builder.config import load_study
 from builder.errors import ConfigError, RunError
+from builder.folders import to_write
 from builder.run import Run
 
 HELP = "see what another rule of acceptance changes, without asking a judge again, and apply it"
@@ -23,7 +23,7 @@ EXAMPLES = (
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Adds its arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("run", type=to_write, metavar="RUN", help="a run folder")
     parser.add_argument(
         "study",
         nargs="?",

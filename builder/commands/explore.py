@@ -4,7 +4,8 @@ Law of the file: it parses, calls and prints.
 """
 
 import argparse
-from pathlib import Path
+
+from builder.folders import to_read
 
 HELP = "look through a run or a packaged dataset on a page: filter, read, hear, see why one was rejected"
 EXAMPLES = (
@@ -15,7 +16,12 @@ EXAMPLES = (
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Adds its arguments."""
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="a run folder or a packaged dataset")
+    parser.add_argument(
+        "source",
+        type=to_read,
+        metavar="SOURCE",
+        help="a run folder, the URL of a shared run, or a packaged dataset",
+    )
     parser.add_argument(
         "--host",
         default="127.0.0.1",

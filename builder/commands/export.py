@@ -7,6 +7,7 @@ import argparse
 import time
 from pathlib import Path
 
+from builder.folders import to_read
 from builder.progress import say
 
 HELP = "write full recordings, one file a dialogue, with RTTM and metadata, for speech tools"
@@ -18,7 +19,12 @@ EXAMPLES = (
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Adds its arguments."""
-    parser.add_argument("source", type=Path, metavar="SOURCE", help="a run folder or a packaged dataset")
+    parser.add_argument(
+        "source",
+        type=to_read,
+        metavar="SOURCE",
+        help="a run folder, the URL of a shared run, or a packaged dataset",
+    )
     parser.add_argument(
         "ids",
         nargs="*",

@@ -8,6 +8,7 @@ import asyncio
 from pathlib import Path
 
 from builder.config import load_study
+from builder.folders import to_write
 from builder.progress import say
 from builder.run import Run
 
@@ -35,7 +36,7 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="the study that names domains, emotions and pairings (%(default)s)",
     )
     parser.add_argument(
-        "--run", type=Path, default=Path("runs/published"), help="the run folder (%(default)s)"
+        "--run", type=to_write, default=Path("runs/published"), help="the run folder (%(default)s)"
     )
     for name in ("domain", "pairing"):
         parser.add_argument(

@@ -17,6 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from builder.errors import ConfigError
+from builder.folders import to_write
 from builder.progress import say
 from builder.records import convert, encode
 from builder.run import Run
@@ -35,7 +36,7 @@ EXAMPLES = (
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Adds its arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("run", type=to_write, metavar="RUN", help="a run folder")
     parser.add_argument(
         "--configs",
         nargs=2,

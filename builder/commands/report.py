@@ -7,6 +7,7 @@ import argparse
 from pathlib import Path
 
 from builder.evidence import Absent, Options, names
+from builder.folders import to_read
 from builder.records import convert
 from builder.run import Run
 
@@ -21,8 +22,17 @@ _USUAL = Options()
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Adds its arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder; it may be worked on meanwhile")
-    parser.add_argument("--out", type=Path, help="the folder (RUN/report; with --only NAME, RUN/report-NAME)")
+    parser.add_argument(
+        "run",
+        type=to_read,
+        metavar="RUN",
+        help="a run folder, or the URL of a shared run; it may be worked on meanwhile",
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        help="the folder (RUN/report; with --only NAME, RUN/report-NAME); to be named for a shared run",
+    )
     parser.add_argument(
         "--only",
         action="append",

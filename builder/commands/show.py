@@ -4,10 +4,10 @@ Law of the file: it parses, calls and prints.
 """
 
 import argparse
-from pathlib import Path
 
 from rich.console import Console
 
+from builder.folders import to_read
 from builder.run import Run
 from builder.views import show_dialogue
 
@@ -17,7 +17,7 @@ EXAMPLES = ("deepdialogue show runs/quickstart travel_1_7",)
 
 def options(parser: argparse.ArgumentParser) -> None:
     """Adds its arguments."""
-    parser.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    parser.add_argument("run", type=to_read, metavar="RUN", help="a run folder, or the URL of a shared run")
     parser.add_argument(
         "id",
         nargs="?",

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from builder.errors import ConfigError
+from builder.folders import to_read
 from builder.run import Run
 from builder.views import show_status
 
@@ -19,7 +20,11 @@ EXAMPLES = ("deepdialogue status", "deepdialogue status runs/paper")
 def options(parser: argparse.ArgumentParser) -> None:
     """Adds its arguments."""
     parser.add_argument(
-        "run", type=Path, nargs="?", metavar="RUN", help="a run folder; all under runs/ where none is named"
+        "run",
+        type=to_read,
+        nargs="?",
+        metavar="RUN",
+        help="a run folder, or the URL of a shared run; all under runs/ where none is named",
     )
 
 

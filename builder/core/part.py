@@ -35,6 +35,10 @@ class Part(Record):
         """As files are named after it."""
         return f"{self.index}-of-{self.count}"
 
+    def of(self, limit: int) -> int:
+        """This part of so many places: all parts have `limit` together, or one each where there are fewer places than parts."""
+        return max(1, self.index * limit // self.count - (self.index - 1) * limit // self.count)
+
     def __contains__(self, id: str) -> bool:
         """Whether the dialogue of this id falls into the part."""
         digest = hashlib.sha256(id.encode()).digest()

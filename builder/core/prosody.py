@@ -179,6 +179,6 @@ def _level(arousal: float) -> str:
     return "low" if arousal <= 0 else "middle"
 
 
-def fullest(measured: Sequence[Measured]) -> Measured | None:
+def fullest(measured: Sequence[Measured]) -> Measured:
     """Of what several processes measured of one recording the record that says most; the first of those that say as much."""
-    return max(measured, key=lambda record: len(record.done), default=None)
+    return max(measured, key=lambda record: len(record.done))

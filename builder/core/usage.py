@@ -89,6 +89,14 @@ class Budget(Record):
     money: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """In the currency of the prices."""
 
+    def share(self, count: int) -> "Budget":
+        """An equal share, which `count` may use without asking each other."""
+        return Budget(
+            calls=None if self.calls is None else self.calls // count,
+            tokens=None if self.tokens is None else self.tokens // count,
+            money=None if self.money is None else self.money / count,
+        )
+
 
 def price_of(model: str, prices: Mapping[str, Price]) -> Price | None:
     """A model's price; `*` stands for every model without one of its own. None where there is neither."""

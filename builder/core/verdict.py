@@ -45,6 +45,8 @@ class Review(Record):
     id: str
     verdicts: tuple[Verdict, ...]
     abstentions: tuple[Abstention, ...] = ()
+    number: int = 0
+    """Of all reviews of the dialogue, by whichever part: the highest is the latest."""
 
 
 class Acceptance(Record):

@@ -9,8 +9,9 @@ Law of the folder: a backend knows prompts and completions and nothing of dialog
 """
 
 from contextlib import AbstractAsyncContextManager
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
+from builder.core.part import Part
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
 from builder.records import Record
@@ -49,6 +50,10 @@ class Backend(Record):
 
     rehearsal: ClassVar[bool] = False
     """Whether it only stands in for a model, so that what it writes is not training data."""
+
+    def among(self, place: Part) -> Self:
+        """The settings of one of several processes that ask the same server; a model in the process is its own."""
+        return self
 
     def open(self, model: Model) -> AbstractAsyncContextManager[Endpoint]:
         """Reaches the server, or loads the model, and lets go of it at the end.

@@ -14,11 +14,12 @@ import json
 import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 
 from builder.core.draw import Draw
+from builder.core.part import Part
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
 from builder.llm import Backend, Endpoint, _marking, _talk
@@ -45,6 +46,10 @@ class Rehearsal(Backend):
     """How long each completion takes, in seconds, to rehearse a schedule."""
     limit: Annotated[int, msgspec.Meta(ge=1)] = 64
     """Prompts it takes at once."""
+
+    def among(self, place: Part) -> Self:
+        """As the server would that it stands in for."""
+        return msgspec.structs.replace(self, limit=place.of(self.limit))
 
     @asynccontextmanager
     async def open(self, model: Model) -> AsyncIterator[Endpoint]:  # noqa: ARG002 - it stands in for any

@@ -7,10 +7,11 @@ TGI adds 2 to it and makes it a repetition penalty.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
+from builder.core.part import Part
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
 from builder.errors import ProtocolError
@@ -34,6 +35,10 @@ class TGI(Remote, Backend, kw_only=True):
 
     def __post_init__(self) -> None:
         base(self.url)
+
+    def among(self, place: Part) -> Self:
+        """As of every server; and what this one says that it takes is cut likewise."""
+        return msgspec.structs.replace(super().among(place), share=self.share / place.count)
 
     @asynccontextmanager
     async def open(self, model: Model) -> AsyncIterator[Endpoint]:

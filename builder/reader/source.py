@@ -10,7 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from builder.errors import DatasetError, first_line
+from builder.errors import ConfigError, DatasetError, first_line
+from builder.extras import extra
 
 Span = tuple[int, int]
 """The first byte, and the one after the last."""
@@ -26,10 +27,6 @@ class Source(Protocol):
     """How many ranges are worth asking for at once."""
     gap: int
     """Bytes between two ranges below which one range is cheaper than two."""
-
-    def whole(self, path: str) -> bytes | memoryview:
-        """A small file."""
-        ...
 
     def tail(self, path: str, size: int) -> tuple[int, bytes | memoryview]:
         """Where the last bytes of a file begin, and these bytes: fewer where it is shorter."""
@@ -49,6 +46,7 @@ def open_source(root: str, token: str | None = None) -> Source:
 
     Raises:
         FileNotFoundError: there is no such repository or revision.
+        ConfigError: what opens such an address is not installed.
     """
     if root.startswith("hf://datasets/"):
         name, _, revision = root.removeprefix("hf://datasets/").partition("@")
@@ -83,8 +81,7 @@ class Folder:
     def __getstate__(self) -> dict[str, Any]:
         return {"_root": self._root, "_maps": {}}
 
-    def whole(self, path: str) -> memoryview:
-        """The file as it lies on the disk."""
+    def _map(self, path: str) -> memoryview:
         if path not in self._maps:
             try:
                 with (self._root / path).open("rb") as file:
@@ -99,13 +96,13 @@ class Folder:
 
     def tail(self, path: str, size: int) -> tuple[int, memoryview]:
         """The end of the map."""
-        held = self.whole(path)
+        held = self._map(path)
         begin = max(0, len(held) - size)
         return begin, held[begin:]
 
     def range(self, path: str, span: Span) -> memoryview:
         """A slice of the map."""
-        return _full(f"{self._root}/{path}", self.whole(path)[slice(*span)], span)
+        return _full(f"{self._root}/{path}", self._map(path)[slice(*span)], span)
 
 
 class Hub:
@@ -136,17 +133,6 @@ class Hub:
     def __str__(self) -> str:
         return f"hf://datasets/{self._name}@{self._commit}"
 
-    def whole(self, path: str) -> bytes:
-        """The file, from the Hub's cache on this machine once it is there."""
-        from huggingface_hub import hf_hub_download
-
-        with self._asking(path):
-            return Path(
-                hf_hub_download(
-                    self._name, path, repo_type="dataset", revision=self._commit, token=self._token
-                )
-            ).read_bytes()
-
     def tail(self, path: str, size: int) -> tuple[int, bytes]:
         """A suffix range."""
         answer = self._get(path, f"bytes=-{size}")
@@ -170,14 +156,10 @@ class Hub:
 
     @contextmanager
     def _asking(self, path: str) -> Iterator[None]:
-        from huggingface_hub.errors import EntryNotFoundError, LocalEntryNotFoundError
+        from huggingface_hub.errors import EntryNotFoundError
 
         try:
             yield
-        except LocalEntryNotFoundError:
-            raise DatasetError(
-                f"{self}/{path}: the Hub cannot be reached, and it is not in the cache: try again"
-            ) from None
         except EntryNotFoundError:
             raise FileNotFoundError(f"{self} has no {path}") from None
         except FileNotFoundError:
@@ -189,45 +171,46 @@ class Hub:
 
 
 class Remote:
-    """Whatever fsspec opens: an object store, a web server."""
+    """Whatever fsspec opens, such as an object store: its library finds credentials as it does everywhere, none is given here."""
 
     connections = 8
     gap = 128 * 2**10
 
     def __init__(self, root: str) -> None:
+        if root.startswith("s3://"):
+            extra("s3fs", "s3")
         self._root = root.rstrip("/")
 
     def __str__(self) -> str:
         return self._root
 
-    def whole(self, path: str) -> bytes:
-        """The file."""
-        return self._cat(path, None, None)
-
     def tail(self, path: str, size: int) -> tuple[int, bytes]:
         """The end, once the file's size is known."""
-        files, name = self._at(path)
-        end = int(files.size(name))
-        begin = max(0, end - size)
-        return begin, self._cat(path, begin, end)
+        with self._asking(path) as (files, name):
+            end = int(files.size(name))
+            begin = max(0, end - size)
+            return begin, files.cat_file(name, start=begin, end=end)
 
     def range(self, path: str, span: Span) -> memoryview:
         """A range."""
-        return _full(f"{self}/{path}", memoryview(self._cat(path, *span)), span)
+        with self._asking(path) as (files, name):
+            held = memoryview(files.cat_file(name, start=span[0], end=span[1]))
+        return _full(f"{self}/{path}", held, span)
 
-    def _at(self, path: str) -> tuple[Any, str]:
-        import fsspec  # type: ignore[import-untyped]
+    @contextmanager
+    def _asking(self, path: str) -> Iterator[tuple[Any, str]]:
+        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
 
-        files, name = fsspec.core.url_to_fs(f"{self._root}/{path}")
-        return files, name
-
-    def _cat(self, path: str, begin: int | None, end: int | None) -> bytes:
-        files, name = self._at(path)
         try:
-            held: bytes = files.cat_file(name, begin, end)
+            yield url_to_fs(f"{self._root}/{path}")
         except FileNotFoundError:
             raise FileNotFoundError(f"{self} has no {path}") from None
-        return held
+        except ImportError as error:
+            raise ConfigError(f"{self}: {first_line(error)}") from None
+        except Exception as error:  # noqa: BLE001 - each store has errors of its own
+            raise DatasetError(
+                f"{self}/{path}: cannot be read: {first_line(error)}: check the address and the credentials, or try again"
+            ) from None
 
 
 def _full(place: str, held: memoryview, span: Span) -> memoryview:

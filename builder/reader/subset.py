@@ -3,7 +3,6 @@
 Law of the file: every name is checked before a row is read, and an unknown one is a ValueError of one line with the nearest.
 """
 
-import io
 from collections.abc import Iterable
 from functools import partial
 from typing import Any
@@ -15,7 +14,7 @@ import pyarrow.compute as pc
 
 import deepdialogue
 from builder.errors import nearest
-from builder.index import path_of, read_index
+from builder.index import path_of, refuse_other
 from builder.reader.chats import SPEAKERS, chat, fewest
 from builder.reader.chats import features as messages
 from builder.reader.plan import Rows, pick
@@ -81,12 +80,13 @@ def subset(  # noqa: PLR0913 - each is one thing that can be asked for
         ValueError: an unknown or empty name.
         FileNotFoundError: there is no such dataset, or it lacks the config or its index.
         DatasetError: it is not what its index says.
+        ConfigError: what opens such an address is not installed.
     """
     by_turn = _level(config, level) == "turn"
     config = config.removesuffix(_TURNS)
     source = open_source(root, token)
-    index = _index(source, config)
     tables = Tables(source)
+    index = _index(source, tables, config)
     features = _features(tables, index)
     given = {"domain": domain, "pairing": pairing, "emotion": emotion, "ravdess": ravdess, "speaker": speaker}
     asked = {name: _names(name, value) for name, value in given.items() if value is not None}
@@ -138,19 +138,21 @@ def _level(config: str, level: str | None) -> str:
     return own or level or "dialogue"
 
 
-def _index(source: Source, config: str) -> pa.Table:
-    """The offset index; that of `text-only` with one row a turn, like the others."""
+def _index(source: Source, tables: Tables, config: str) -> pa.Table:
+    """The offset index, but its digests; that of `text-only` with one row a turn, like the others."""
+    path = path_of(config)
     try:
-        held = io.BytesIO(source.whole(path_of(config)))
+        footer = tables.footer(path)
     except FileNotFoundError:
         raise FileNotFoundError(
-            f"{source} has no {path_of(config)}: name one of its configs, or package it again, for then it is written"
+            f"{source} has no {path}: check the address, name one of its configs, or package it again, for then it is written"
         ) from None
-    held.name = f"{source}/{path_of(config)}"
+    refuse_other(footer.schema.to_arrow_schema(), f"{source}/{path}")
     if config != TEXT_ONLY:
-        named = ("id", "turn", "split", *_OF_DIALOGUE, *_OF_TURN, "file", "offset", "length")
-        return read_index(held, named)
-    dialogues = read_index(held, ("id", "split", *_OF_DIALOGUE, "emotions", "file"))
+        return tables.whole(
+            path, ("id", "turn", "split", *_OF_DIALOGUE, *_OF_TURN, "file", "offset", "length")
+        )
+    dialogues = tables.whole(path, ("id", "split", *_OF_DIALOGUE, "emotions", "file"))
     emotions = dialogues["emotions"].combine_chunks()
     own = pc.list_parent_indices(emotions)
     turn = np.arange(len(own)) - emotions.offsets.to_numpy()[own.to_numpy()] + 1
@@ -211,9 +213,7 @@ def _with_voices(tables: Tables, rows: Rows, voices: tuple[str, ...]) -> Rows:
     kept = np.zeros(len(rows), bool)
     known: set[str] = set()
     for place in np.unique(rows.file):
-        footer = tables.footer(rows.files[place])
-        groups = range(footer.num_row_groups)
-        held = pa.concat_tables(tables.read(rows.files[place], group, columns) for group in groups)
+        held = tables.whole(rows.files[place], columns)
         known.update(*(pc.unique(held[name]).to_pylist() for name in columns))
         among = [pc.is_in(held[name], value_set=pa.array(voices)).to_numpy() for name in columns]
         own = rows.file == place

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from builder.config import TEXT_ONLY, TURNS
-from builder.core.version import Column, Counts, Step, compare, judged, without_versions
+from builder.core.version import Column, Counts, Step, compare, judged
 from builder.records import Record
 from builder.release.snapshot import Snapshot
 
@@ -71,7 +71,7 @@ def difference(old: Snapshot, new: Snapshot) -> Difference:
         [config for config in old.configs if config not in both],
         [config for config in new.configs if config not in both],
         schema,
-        touched + (without_versions(old.card) != without_versions(new.card)),
+        touched + (old.packaged.card_sha256 != new.packaged.card_sha256),
     )
     return Difference(
         old=old.name,
@@ -149,7 +149,7 @@ def _splits(table: pa.Table) -> dict[str, tuple[str, str]]:
 
 
 def _files(old: Snapshot, new: Snapshot) -> Files:
-    were, are = old.files, new.files
+    were, are = ({file.path: file for file in one.packaged.files} for one in (old, new))
     added = [path for path in are if path not in were]
     changed = [path for path in are if path in were and are[path].sha256 != were[path].sha256]
     sent = {path: are[path].num_bytes for path in (*added, *changed)}
@@ -243,7 +243,8 @@ def told(found: Difference) -> str:
         "",
         (
             f"files: {len(files.added)} added, {len(files.changed)} changed, {len(files.removed)} removed; "
-            f"{files.num_bytes / 1e6:,.1f} MB in those added and changed, about {files.new_bytes / 1e6:,.1f} MB of it new"
+            f"{files.num_bytes / 1e6:,.1f} MB in those added and changed, about {files.new_bytes / 1e6:,.1f} MB of it new "
+            "(an estimate from the indexes)"
         ),
     ]
     return "\n".join(lines)

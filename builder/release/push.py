@@ -3,7 +3,8 @@
     plan        looks at the folder and the Hub, and says what would change and which version it is
     publish     uploads what is new, commits once, and tags
 
-What is uploaded is the folder as it is, but for its card and manifest: they tell of the versions so far and of this one. The
+What is uploaded is the folder as it is, but for its card and manifest, which tell of the versions so far and of this one, and its
+croissant.json, which has this one's number and day. The
 folder itself is not changed, so that packaging the same again stays nothing to do. A run that was cut off is run again: what the
 Hub holds of the uploads is not sent twice, a commit that has no tag yet gets it, and the next one begins where the last stands.
 Law of the file: a version is decided from the difference alone, never overwritten, and never seen before it is whole.
@@ -12,7 +13,7 @@ Law of the file: a version is decided from the difference alone, never overwritt
 import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 from math import ceil
 from pathlib import Path
@@ -25,13 +26,16 @@ from huggingface_hub import CommitOperationAdd
 
 from builder.config import TEXT_ONLY, TURNS
 from builder.core.licence import contradiction
-from builder.core.version import FIRST, Release, Step, Version, with_versions, without_versions
-from builder.dataset import CARD, MANIFEST, file_sha256, strays, written
+from builder.core.version import FIRST, Release, Step, Version, with_versions
+from builder.croissant import PATH as CROISSANT
+from builder.croissant import with_version
+from builder.dataset import CARD, MANIFEST, Document, Manifest, file_sha256, strays, written
 from builder.errors import DatasetError, ReleaseError, first_line
 from builder.progress import bar
 from builder.release.difference import Difference, difference, new_bytes
 from builder.release.repository import File, Repository
 from builder.release.snapshot import Snapshot, of_commit, of_folder
+from builder.remote.hub import blob_id
 from builder.validation import validate
 from builder.whole import put
 
@@ -69,8 +73,8 @@ class Plan(NamedTuple):
     """The commit that the branch stands at, or begins at; None where there is no repository yet."""
     begins: bool
     """Whether the branch is made now."""
-    release: Release
-    """What the branch would hold."""
+    versions: tuple[Release, ...]
+    """Those that the branch would hold, this one last."""
     known: bool
     """Whether it holds just that already."""
     against: Difference | None
@@ -86,6 +90,11 @@ class Plan(NamedTuple):
     deleted: tuple[str, ...]
     edited: tuple[str, ...]
     """Files that somebody changed on the Hub since the last version."""
+
+    @property
+    def release(self) -> Release:
+        """This one."""
+        return self.versions[-1]
 
     @property
     def version(self) -> Version:
@@ -138,7 +147,7 @@ def plan(folder: Path, repository: Repository, options: Options) -> Plan:
             f"{repository.name}: {options.branch} holds just this as {last.version}: there is nothing to publish as "
             f"{options.version}"
         )
-    whole = _whole(local, repository.name, releases)
+    whole = _whole(local, repository.name, releases, datetime.now(UTC).date())
     edited = _edited(published, remote) if published else ()
     owed = published.version if published and not edited else None
     uploads = {
@@ -152,7 +161,7 @@ def plan(folder: Path, repository: Repository, options: Options) -> Plan:
         options=options,
         parent=sha,
         begins=options.branch not in (refs.branches or {"main"}),
-        release=last,
+        versions=releases,
         known=known,
         against=against,
         untagged=owed.tag if owed and owed.tag not in refs.tags else None,
@@ -188,14 +197,13 @@ def publish(plan: Plan) -> str:
     parent = plan.parent or repository.refs().branches["main"]
     if plan.begins:
         repository.branch(options.branch, parent)
-    sought = _blob_id(bytes(plan.uploads[MANIFEST]))
-    if options.pull_request and (ref := _proposed(repository, sought)):
+    if options.pull_request and (ref := _proposed(plan)):
         return f"{repository.address}/discussions/{ref.rpartition('/')[2]}"
 
     def went_through() -> str | None:
-        ref = _proposed(repository, sought) if options.pull_request else options.branch
-        found = repository.file(MANIFEST, ref) if ref else None
-        return repository.refs().all[ref] if ref and found and found.blob_id == sought else None
+        ref = _proposed(plan) if options.pull_request else options.branch
+        sha = repository.refs().all.get(ref)
+        return sha if sha and _holds(repository, sha, plan.versions) else None
 
     sha = repository.commit(
         _uploaded(plan),
@@ -208,7 +216,7 @@ def publish(plan: Plan) -> str:
         pull_request=options.pull_request,
     )
     if options.pull_request:
-        return f"{repository.address}/discussions/{_proposed(repository, sought).rpartition('/')[2]}"
+        return f"{repository.address}/discussions/{_proposed(plan).rpartition('/')[2]}"
     repository.tag(plan.version.tag, sha)
     return f"{repository.address}/tree/{plan.version.tag}"
 
@@ -309,23 +317,35 @@ def _next(
 
 def _source(local: Snapshot) -> str:
     """A digest of all that a version holds, the same whether it was published before or not."""
-    card = hashlib.sha256(without_versions(local.card).encode()).hexdigest()
-    plain = msgspec.structs.replace(local.manifest, versions=(), card_sha256=card)
-    return hashlib.sha256(written(plain)).hexdigest()
+    return hashlib.sha256(written(local.packaged)).hexdigest()
 
 
-def _whole(local: Snapshot, name: str, releases: tuple[Release, ...]) -> dict[str, Path | bytes]:
+def _whole(
+    local: Snapshot, name: str, releases: tuple[Release, ...], published: date
+) -> dict[str, Path | bytes]:
     """Every file of the version as the Hub is to hold it."""
     config = next(iter(local.manifest.spoken), TEXT_ONLY)
-    tag = Version.parse(releases[-1].version).tag
+    version = Version.parse(releases[-1].version)
     card = with_versions(
-        local.card, releases, f'load_dataset("{name}", "{config}", revision="{tag}")'
-    ).encode()
+        local.card, releases, f'load_dataset("{name}", "{config}", revision="{version.tag}")'
+    )
+    told = {CARD: card.encode()}
+    if CROISSANT in local.files:
+        told[CROISSANT] = with_version(local.path(CROISSANT).read_bytes(), str(version), published)
+    documents = tuple(
+        Document(path=one.path, num_bytes=len(content), sha256=hashlib.sha256(content).hexdigest())
+        if (content := told.get(one.path))
+        else one
+        for one in local.manifest.documents
+    )
     manifest = msgspec.structs.replace(
-        local.manifest, versions=releases, card_sha256=hashlib.sha256(card).hexdigest()
+        local.manifest,
+        versions=releases,
+        card_sha256=hashlib.sha256(told[CARD]).hexdigest(),
+        documents=documents,
     )
     files: dict[str, Path | bytes] = {path: local.path(path) for path in local.files}
-    return files | {CARD: card, MANIFEST: written(manifest)}
+    return files | told | {MANIFEST: written(manifest)}
 
 
 def _is(there: File | None, local: Snapshot, path: str, content: Path | bytes) -> bool:
@@ -333,9 +353,9 @@ def _is(there: File | None, local: Snapshot, path: str, content: Path | bytes) -
     if there is None:
         return False
     if isinstance(content, bytes):
-        return there.blob_id == _blob_id(content)
+        return there.blob_id == blob_id(content)
     if there.sha256 is None:
-        return there.blob_id == _blob_id(content.read_bytes())
+        return there.blob_id == blob_id(content.read_bytes())
     return there.sha256 == local.files[path].sha256
 
 
@@ -351,13 +371,23 @@ def _edited(published: Snapshot, remote: Mapping[str, File]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _proposed(repository: Repository, manifest: str) -> str:
-    """The pull request that has this manifest, the newest first; empty if there is none."""
-    refs = sorted(repository.refs().pulls, key=lambda ref: -int(ref.rpartition("/")[2]))
+def _proposed(plan: Plan) -> str:
+    """The pull request that has this version, the newest first; empty if there is none."""
+    pulls = plan.repository.refs().pulls
+    refs = sorted(pulls, key=lambda ref: -int(ref.rpartition("/")[2]))
     for ref in refs[:_PROPOSALS]:
-        if (found := repository.file(MANIFEST, ref)) and found.blob_id == manifest:
+        if _holds(plan.repository, pulls[ref], plan.versions):
             return ref
     return ""
+
+
+def _holds(repository: Repository, sha: str, versions: tuple[Release, ...]) -> bool:
+    """Whether a commit is this version, on whatever day it was made."""
+    try:
+        held = msgspec.json.decode(repository.fetch(MANIFEST, sha).read_bytes(), type=Manifest)
+    except (DatasetError, ValueError):
+        return False
+    return held.versions == versions
 
 
 def _uploaded(plan: Plan) -> list[CommitOperationAdd]:
@@ -398,11 +428,6 @@ def _batches(plan: Plan) -> Iterator[list[tuple[str, Path | bytes]]]:
             yield batch
 
 
-def _blob_id(content: bytes) -> str:
-    """What git calls a file of this content."""
-    return hashlib.sha1(b"blob %d\0" % len(content) + content, usedforsecurity=False).hexdigest()
-
-
 def told(plan: Plan, rate: int) -> str:
     """What a push would do, in lines.
 
@@ -425,8 +450,8 @@ def told(plan: Plan, rate: int) -> str:
     lines += [
         f"  {len(plan.fresh)} files new, {changed} changed, {len(plan.deleted)} deleted",
         (
-            f"  to upload: {plan.num_bytes / _MB:,.1f} MB, of which about {plan.new_bytes / _MB:,.1f} MB are new to the Hub: "
-            f"{timedelta(seconds=round(plan.new_bytes / rate))} at {rate / _MB:g} MB/s"
+            f"  to upload: {plan.num_bytes / _MB:,.1f} MB, of which about {plan.new_bytes / _MB:,.1f} MB are new to the Hub "
+            f"(an estimate from the indexes): {timedelta(seconds=round(plan.new_bytes / rate))} at {rate / _MB:g} MB/s"
         ),
     ]
     return "\n".join(lines)

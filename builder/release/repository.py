@@ -145,13 +145,6 @@ class Repository:
             entry.path: _file(entry) for entry in self._ask("tree", listed) if isinstance(entry, RepoFile)
         }
 
-    def file(self, path: str, revision: str) -> File | None:
-        """One file of a revision; None where it is not there."""
-        found = self._ask(
-            "paths_info", lambda: self._api.get_paths_info(paths=[path], revision=revision, **self._at)
-        )
-        return next((_file(one) for one in found if isinstance(one, RepoFile)), None)
-
     def fetch(self, path: str, sha: str) -> Path:
         """A file of a commit, fetched into huggingface_hub's cache unless it is there.
 

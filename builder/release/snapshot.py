@@ -7,8 +7,10 @@
 Law of the file: no shard is read, and what is read of the Hub is read of one commit.
 """
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,9 @@ import msgspec
 import pyarrow as pa
 from huggingface_hub import DatasetCard
 
-from builder.core.version import Release, Version, columns
+from builder.core.version import Release, Version, columns, without_versions
+from builder.croissant import PATH as CROISSANT
+from builder.croissant import without_version
 from builder.dataset import CARD, MANIFEST, Document, Index, Manifest, Shard
 from builder.errors import DatasetError, ReleaseError, first_line
 from builder.index import read_index
@@ -39,6 +43,25 @@ class Snapshot:
     def files(self) -> dict[str, Shard | Index | Document]:
         """Everything the manifest lists by its path."""
         return {file.path: file for file in self.manifest.files}
+
+    @cached_property
+    def packaged(self) -> Manifest:
+        """The manifest as packaging wrote it, before anything in the folder told of versions."""
+        return msgspec.structs.replace(
+            self.manifest,
+            versions=(),
+            card_sha256=_sha256(without_versions(self.card).encode()),
+            documents=tuple(map(self._packaged, self.manifest.documents)),
+        )
+
+    def _packaged(self, document: Document) -> Document:
+        if document.path != CROISSANT:
+            return document
+        try:
+            content = without_version(self.path(CROISSANT).read_bytes())
+        except (DatasetError, OSError):
+            return document  # it was deleted by hand, which is for others to say
+        return Document(path=CROISSANT, num_bytes=len(content), sha256=_sha256(content))
 
     @property
     def release(self) -> Release | None:
@@ -134,6 +157,10 @@ def of_commit(repository: Repository, sha: str, name: str) -> Snapshot:
         ReleaseError: the Hub does not answer.
     """
     return _snapshot(name, lambda path: repository.fetch(path, sha))
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
 
 
 def _snapshot(name: str, path: Callable[[str], Path]) -> Snapshot:

@@ -4,11 +4,12 @@ Law of the file: a token is read from the environment when an endpoint opens, an
 """
 
 import os
-from typing import Annotated
+from typing import Annotated, Self
 from urllib.parse import urlsplit
 
 import msgspec
 
+from builder.core.part import Part
 from builder.errors import ConfigError
 from builder.records import Record
 
@@ -29,6 +30,10 @@ class Remote(Record):
     """Tries before an overloaded, failing or silent server is an error."""
     pause_s: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     """The longest pause after the first failed try; it doubles with each next one."""
+
+    def among(self, place: Part) -> Self:
+        """The settings of one of several processes that ask the same server: together they keep to the limit."""
+        return msgspec.structs.replace(self, limit=place.of(self.limit))
 
     def token(self) -> str | None:
         """The token, or None where none is wanted.

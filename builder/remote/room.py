@@ -12,7 +12,6 @@ Law of the file: `Pace` decides and never waits; `Room` waits and never decides.
 """
 
 import asyncio
-import time
 from collections import Counter, deque
 from types import TracebackType
 from typing import Self
@@ -157,7 +156,7 @@ class Room:
 
     async def enter(self) -> int:
         """Waits for a place; gives what `leave` wants to know of the admission."""
-        if self._queue or self.in_flight >= self._pace.limit or self._pace.resumes_at > time.monotonic():
+        if self._queue or self.in_flight >= self._pace.limit or self._pace.resumes_at > _now():
             turn = asyncio.get_running_loop().create_future()
             self._queue.append(turn)
             self.waiting += 1
@@ -178,7 +177,7 @@ class Room:
 
     def leave(self, place: "Place", error: BaseException | None) -> None:
         """Takes a place back and hears how its try ended."""
-        now = time.monotonic()
+        now = _now()
         used = self.in_flight >= self._pace.limit
         self.in_flight -= 1
         if error is None:
@@ -197,7 +196,7 @@ class Room:
 
     def _admit(self) -> None:
         while self._queue and self.in_flight < self._pace.limit:
-            pause_s = self._pace.resumes_at - time.monotonic()
+            pause_s = self._pace.resumes_at - _now()
             if pause_s > 0:
                 self._timer = self._timer or asyncio.get_running_loop().call_later(pause_s, self._resume)
                 return
@@ -226,10 +225,15 @@ class Place:
 
     async def __aenter__(self) -> Self:
         self.admitted = await self._room.enter()
-        self.began = time.monotonic()
+        self.began = _now()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._room.leave(self, error)
+
+
+def _now() -> float:
+    """On the clock that the loop's timers go by."""
+    return asyncio.get_running_loop().time()

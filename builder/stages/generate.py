@@ -4,7 +4,7 @@ Law of the file: the journal is the truth. A turn is asked for only if the journ
 before dialogues that have none, so that whatever stops the run, half a run is half the dialogues.
 """
 
-from collections.abc import Container
+from collections.abc import Container, Iterable
 from contextlib import AsyncExitStack
 
 from builder.core.chat import Actor, conversation
@@ -15,6 +15,7 @@ from builder.errors import ConfigError
 from builder.run import Run, Tally, TurnEntry
 
 _MOST_AT_ONCE = 4096
+_Chain = tuple[TurnEntry, ...]
 _TAIL = 4
 """So many times as many dialogues as are in flight make the end of a run."""
 
@@ -32,8 +33,9 @@ async def generate(run: Run) -> Tally:
             f"study {study.name!r} has no [script]: its dialogues come from `deepdialogue ingest`"
         )
     script = study.script
-    owed = [id for id in run.scenarios.ids() if id not in run.dialogues]
-    before = len(run.scenarios) - len(owed)
+    mine = [id for id in run.scenarios.ids() if run.takes(id)]
+    owed = [id for id in mine if id not in run.dialogues]
+    before = len(mine) - len(owed)
     if not owed:
         return Tally(skipped=before)
     journal = _journal(run)
@@ -44,16 +46,19 @@ async def generate(run: Run) -> Tally:
     async with AsyncExitStack() as opened:
         endpoints = await run.endpoints(models, opened)
 
-        def actor(model: str) -> Actor:
-            return Actor(
+        actors = {
+            model: Actor(
                 model=model,
-                checkpoint=endpoints[model].checkpoint,
+                checkpoint=endpoint.checkpoint,
                 rehearsal=run.rehearses(model),
                 system_role=study.vocabulary.models[model].system_role,
             )
-
+            for model, endpoint in endpoints.items()
+        }
         casts = {
-            name: (actor(first), actor(second)) for name in pairings for first, second in [_models(run, name)]
+            name: (actors[first], actors[second])
+            for name in pairings
+            for first, second in [_models(run, name)]
         }
 
         async def hold(id: str) -> None:
@@ -97,20 +102,34 @@ def _models(run: Run, pairing: str) -> tuple[str, str]:
     return pair.first, pair.second
 
 
-def _journal(run: Run) -> dict[str, tuple[TurnEntry, ...]]:
-    """The finished turns of every unfinished dialogue. A dialogue that was begun again counts from there."""
-    entries: dict[str, tuple[TurnEntry, ...]] = {}
-    for entry in run.turns.lines():
-        if entry.id in run.dialogues:
-            continue
-        before = entries.get(entry.id, ()) if entry.index else ()
-        if entry.index == len(before):
-            entries[entry.id] = (*before, entry)
-    return entries
+def _journal(run: Run) -> dict[str, list[_Chain]]:
+    """The finished turns of every unfinished dialogue of the part, as far as each ledger has them.
+
+    A dialogue that was begun again counts from there. One that another process went on with stands in two ledgers.
+    """
+    chains: dict[str, list[_Chain]] = {}
+    for ledger in run.turns.all:
+        own: dict[str, list[_Chain]] = {}
+        for entry in ledger.lines():
+            if entry.id in run.dialogues or not run.takes(entry.id):
+                continue
+            held = own.setdefault(entry.id, [])
+            if not entry.index:
+                held.clear()
+            if held and entry.index == held[-1][-1].index + 1:
+                held[-1] = (*held[-1], entry)
+            else:
+                held.append((entry,))
+        for id, held in own.items():
+            chains.setdefault(id, []).extend(held)
+    return chains
 
 
-def _held_by(cast: tuple[Actor, Actor], entries: tuple[TurnEntry, ...]) -> tuple[Turn, ...]:
+def _held_by(cast: tuple[Actor, Actor], chains: Iterable[_Chain]) -> tuple[Turn, ...]:
     """The turns of the journal, if these actors spoke them: a dialogue is held by one checkpoint a speaker, or anew."""
-    if any(entry.checkpoint != cast[entry.index % 2].checkpoint for entry in entries):
-        return ()
-    return tuple(entry.turn for entry in entries)
+    turns: list[Turn] = []
+    for chain in sorted(chains, key=lambda chain: (chain[0].index, -len(chain))):
+        theirs = all(entry.checkpoint == cast[entry.index % 2].checkpoint for entry in chain)
+        if theirs and chain[0].index == len(turns):
+            turns += [entry.turn for entry in chain]
+    return tuple(turns)

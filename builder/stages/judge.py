@@ -25,9 +25,11 @@ async def judge(run: Run) -> Tally:
         EndpointError: a judge's model cannot be reached.
     """
     judges = run.judges()
-    ids = run.dialogues.ids()
-    owed = [id for id in ids if id not in run.reviews] if judges else []
-    if not owed:
+    mine = [id for id in run.dialogues.ids() if run.takes(id)]
+    owed = [id for id in mine if id not in run.reviews] if judges else []
+    # Of a run in parts each part saw the dialogues that were there when it was judged, so that twins may be unsaid.
+    alone = run.part is None and len(run.reviews.all) == 1
+    if not judges or (alone and not owed):
         return Tally(skipped=len(run.reviews))
     rules = {name: one for name, one in judges.items() if not one.models()}
     panel = {name: one for name, one in judges.items() if one.models()}
@@ -37,7 +39,7 @@ async def judge(run: Run) -> Tally:
             name=name,
             seed=run.study.seed,
             vocabulary=run.study.vocabulary,
-            twins=await asyncio.to_thread(one.twins, ids, run.dialogues.__getitem__),
+            twins=await asyncio.to_thread(run.twins, name, one),
         )
         for name, one in judges.items()
     }
@@ -47,8 +49,11 @@ async def judge(run: Run) -> Tally:
 
     # First, so that an interruption cannot leave a dialogue and its newer twin both accepted.
     twins = sorted({id for context in contexts.values() for id in context.twins if id in run.reviews})
-    owed = [id for id in twins if _differs(run.reviews[id], await rule(run.dialogues[id]))] + owed
-    before = len(ids) - len(owed)
+    late = [id for id in twins if run.takes(id) and _differs(run.reviews[id], await rule(run.dialogues[id]))]
+    owed = late + owed
+    before = len(mine) - len(owed)
+    if not owed:
+        return Tally(skipped=before)
     models = {model for one in panel.values() for model in one.models()}
     if models:
         run.pin_rehearsal("judges", any(run.rehearses(model) for model in models))
@@ -58,11 +63,12 @@ async def judge(run: Run) -> Tally:
         async def review(id: str) -> None:
             dialogue = run.dialogues[id]
             votes = await rule(dialogue)
-            so_far = _review(id, votes)
+            so_far = _review(id, votes, 0)
             if decide(so_far, run.study.acceptance).outcome != "rejected":
                 asked = (_vote(one, dialogue, contexts[name], endpoints) for name, one in panel.items())
                 votes += await asyncio.gather(*asked)
-            run.reviews.append(id, _review(id, votes))
+            former = run.reviews.get(id)
+            run.reviews.append(id, _review(id, votes, former.number + 1 if former else 0))
 
         at_once = _DIALOGUES_PER_ENDPOINT * max(1, len(endpoints))
         return await run.work("judge", owed, review, total=len(owed), at_once=at_once, done=before)
@@ -81,12 +87,13 @@ async def _vote(
         return vote
 
 
-def _review(id: str, votes: Iterable[Verdict | Abstention]) -> Review:
+def _review(id: str, votes: Iterable[Verdict | Abstention], number: int) -> Review:
     votes = list(votes)
     return Review(
         id=id,
         verdicts=tuple(vote for vote in votes if isinstance(vote, Verdict)),
         abstentions=tuple(vote for vote in votes if isinstance(vote, Abstention)),
+        number=number,
     )
 
 

@@ -18,7 +18,6 @@ from dataclasses import dataclass
 from functools import partial
 
 from builder.audio import decode, sha256_of
-from builder.core.prosody import fullest
 from builder.core.speech import Measured, Recording, Voice
 from builder.errors import NotRunError, RunError, SourceError
 from builder.measures import Gauge, Measure, Spoken
@@ -108,7 +107,7 @@ async def measure(run: Run) -> Tally:
 
 
 def _so_far(run: Run, config: str, id: str) -> Measured:
-    return fullest(run.measured(config).each(id)) or Measured(id=id, clips=(), done=())
+    return run.measured(config).get(id) or Measured(id=id, clips=(), done=())
 
 
 def _open(run: Run, measures: dict[str, Measure], opened: ExitStack) -> _Bench:
@@ -129,7 +128,7 @@ def _open(run: Run, measures: dict[str, Measure], opened: ExitStack) -> _Bench:
             places[name] = opened.enter_context(thread), partial(_numbers, gauge)
     if alone:
         # Spawned, since a process with threads in it must not be forked.
-        pool = ProcessPoolExecutor(_cores(), multiprocessing.get_context("spawn"), _begin, (alone,))
+        pool = ProcessPoolExecutor(run.cores, multiprocessing.get_context("spawn"), _begin, (alone,))
         opened.callback(pool.shutdown, cancel_futures=True)
         places |= {name: (pool, partial(_numbers_here, name)) for name in alone}
     return _Bench(places, not_run)
@@ -172,7 +171,7 @@ async def _measure_all(run: Run, config: str, owed: list[str], before: int, benc
             ),
         )
 
-    at_once = _AHEAD * _cores()
+    at_once = _AHEAD * run.cores
     return await run.work(f"measure-{config}", owed, record, total=len(owed), at_once=at_once, done=before)
 
 
@@ -228,7 +227,3 @@ def _end_with_parent() -> None:
 
 def _numbers_here(name: str, job: _Job) -> Numbers:
     return _numbers(_GAUGES[name], job)
-
-
-def _cores() -> int:
-    return len(os.sched_getaffinity(0))

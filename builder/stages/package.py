@@ -9,9 +9,10 @@ import asyncio
 import hashlib
 import os
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
@@ -44,11 +45,22 @@ from builder.index import path_of, write_index
 from builder.progress import Bar, bar, say
 from builder.records import Record, encode
 from builder.run import Run, Tally
-from builder.shards import write_shards
+from builder.shards import Written, write_shards
 from builder.whole import beside, replacing
 
-Cell = tuple[str, str]
-"""A split and a domain: what one file holds."""
+
+class Cell(NamedTuple):
+    """A split and a domain in one config: what one shard holds, or several one after the other."""
+
+    config: str
+    split: str
+    domain: str
+    ids: tuple[str, ...]
+    """Of its dialogues, sorted."""
+
+
+Press = Callable[[Run, Path, list[Cell]], Awaitable[list[Written]]]
+"""Writes the shards of these cells into a folder, and gives what it wrote of each."""
 
 
 class _Packaged(Record):
@@ -58,8 +70,12 @@ class _Packaged(Record):
     manifest_sha256: str
 
 
-async def package(run: Run) -> Tally:
+async def package(run: Run, press: Press | None = None) -> Tally:
     """Writes the dataset, unless the folder already holds exactly this one.
+
+    Args:
+        run: what was accepted, and where it goes.
+        press: what writes the shards; None for this process.
 
     Raises:
         RunError: nothing was accepted, or a clip cannot be read back.
@@ -77,7 +93,7 @@ async def package(run: Run) -> Tally:
             return Tally(skipped=len(accepted))
         _refuse_foreign(run, out)
         with replacing(out) as folder:
-            await _write_dataset(run, accepted, folder)
+            await _write_dataset(run, accepted, folder, press)
         record.write_bytes(encode(_Packaged(source=source, manifest_sha256=file_sha256(out / MANIFEST))))
     return Tally(done=len(accepted))
 
@@ -117,9 +133,9 @@ def _alone(out: Path) -> Iterator[None]:
         lock.release()
 
 
-async def _write_dataset(run: Run, accepted: list[str], folder: Path) -> None:
+async def _write_dataset(run: Run, accepted: list[str], folder: Path, press: Press | None) -> None:
     """Writes everything a packaged folder holds; the manifest comes last."""
-    shards, indexes, figures = await _write_all(run, accepted, folder)
+    shards, indexes, figures = await _write_all(run, accepted, folder, press)
     pictures = gallery(figures)
     if not pictures:
         say("package: the card has no figures: pip install 'deepdialogue[report]' draws them")
@@ -157,9 +173,9 @@ def _croissant(run: Run, shards: list[Shard], indexes: list[Index], figures: Fig
 def _source(run: Run) -> str:
     """A digest of everything the dataset is made of, and of what makes it."""
     digest = hashlib.sha256(b"with figures" if can_draw() else b"")
-    files = [
-        run.folder / name for name in ("run.json", "scenarios.jsonl", "dialogues.jsonl", "reviews.jsonl")
-    ]
+    files = [run.folder / "run.json"]
+    for ledger in ("scenarios", "dialogues", "reviews"):
+        files += sorted(run.folder.glob(f"{ledger}.*jsonl"))
     for kind in ("recordings", "measures", "failures", "annotations"):
         files += sorted((run.folder / kind).glob("*.jsonl"))
     code = sorted(Path(__file__).parents[1].rglob("*.py"))
@@ -197,7 +213,9 @@ def _refuse_foreign(run: Run, out: Path) -> None:
         )
 
 
-async def _write_all(run: Run, accepted: list[str], folder: Path) -> tuple[list[Shard], list[Index], Figures]:
+async def _write_all(
+    run: Run, accepted: list[str], folder: Path, press: Press | None
+) -> tuple[list[Shard], list[Index], Figures]:
     figures = Figures(run)
     shards: list[Shard] = []
     indexes: list[Index] = []
@@ -207,20 +225,34 @@ async def _write_all(run: Run, accepted: list[str], folder: Path) -> tuple[list[
             say(
                 f"package: {len(accepted) - len(ids)} of {len(accepted)} dialogues have no recording in {config!r}"
             )
-    with bar("package", len(accepted) + sum(map(len, spoken.values()))) as progress, ExitStack() as opened:
-        for config, ids in {TEXT_ONLY: accepted, **spoken}.items():
-            audio = opened.enter_context(run.audio(config)) if config != TEXT_ONLY else None
-            contract, held, entries = contract_of(run, config), list[Shard](), list[pa.Table]()
-            for (split, domain), cell in sorted(_cells(run, ids).items()):
-                rows = _rows(run, config, split, cell, audio, figures, progress)
-                written = write_shards(folder, contract, split=split, domain=domain, rows=rows)
-                held += written.shards
-                entries += written.entries
+    cells = [
+        cell for config, ids in {TEXT_ONLY: accepted, **spoken}.items() for cell in _cells(run, config, ids)
+    ]
+    with bar("package", sum(len(cell.ids) for cell in cells)) as progress:
+        if press is None:
+            written = []
+            for cell in cells:
+                counted = _counted(rows(run, cell), cell.config, figures, progress)
+                written.append(write_cell(run, cell, folder, counted))
                 await asyncio.sleep(0)  # an interruption is heard between files
-            shards += sorted(held, key=lambda shard: shard.config)  # a config, and behind it its turns
-            if entries:
-                indexes.append(_write_index(folder, config, entries))
+        else:
+            written = await press(run, folder, cells)
+            for cell in cells:
+                for _ in _counted(rows(run, cell, sound=False), cell.config, figures, progress):
+                    pass
+    for config in dict.fromkeys(cell.config for cell in cells):
+        ours = [one for one, cell in zip(written, cells, strict=True) if cell.config == config]
+        held = (shard for one in ours for shard in one.shards)
+        shards += sorted(held, key=lambda shard: shard.config)  # a config, and behind it its turns
+        if entries := [table for one in ours for table in one.entries]:
+            indexes.append(_write_index(folder, config, entries))
     return shards, indexes, figures
+
+
+def write_cell(run: Run, cell: Cell, folder: Path, rows: Iterable[Row]) -> Written:
+    """Writes the shards of a cell into a folder, of the rows that `rows` gives."""
+    contract = contract_of(run, cell.config)
+    return write_shards(folder, contract, split=cell.split, domain=cell.domain, rows=rows)
 
 
 def _write_index(folder: Path, config: str, entries: list[pa.Table]) -> Index:
@@ -230,33 +262,45 @@ def _write_index(folder: Path, config: str, entries: list[pa.Table]) -> Index:
     return Index(path=path, config=config, rows=rows, num_bytes=size, sha256=file_sha256(folder / path))
 
 
-def _cells(run: Run, ids: list[str]) -> dict[Cell, list[str]]:
-    cells: dict[Cell, list[str]] = defaultdict(list)
+def _cells(run: Run, config: str, ids: list[str]) -> list[Cell]:
+    cells: dict[tuple[str, str], list[str]] = defaultdict(list)
     for id in ids:
         cells[split_of(id, run.study.splits, run.study.seed), parse_id(id).domain].append(id)
-    return cells
+    return [Cell(config, split, domain, tuple(held)) for (split, domain), held in sorted(cells.items())]
 
 
-def _rows(
-    run: Run,
-    config: str,
-    split: str,
-    ids: list[str],
-    audio: AudioFiles | None,
-    figures: Figures,
-    progress: Bar,
-) -> Iterator[Row]:
-    ravdess = run.study.vocabulary.ravdess()
-    for id in ids:
-        dialogue = run.dialogues[id]
-        review = run.reviews.get(id)
-        row = text_row(dialogue, run.study.vocabulary.pairings[dialogue.pairing], split, review, ravdess)
-        if audio is not None:
-            recording = run.recordings[config][id]
-            row = spoken_row(row, recording, _flacs(audio, recording))
+def _counted(rows: Iterable[Row], config: str, figures: Figures, progress: Bar) -> Iterator[Row]:
+    for row in rows:
         figures.add(config, row)
         yield row
         progress.advance()
+
+
+def rows(run: Run, cell: Cell, *, sound: bool = True) -> Iterator[Row]:
+    """The rows of a cell, labels as names.
+
+    Args:
+        run: whose dialogues they are.
+        cell: which of them.
+        sound: whether to read the clips; without, each is empty.
+
+    Raises:
+        RunError: a clip cannot be read back.
+    """
+    ravdess = run.study.vocabulary.ravdess()
+    with ExitStack() as opened:
+        spoken = cell.config != TEXT_ONLY
+        audio = opened.enter_context(run.audio(cell.config)) if spoken and sound else None
+        for id in cell.ids:
+            dialogue = run.dialogues[id]
+            review = run.reviews.get(id)
+            pairing = run.study.vocabulary.pairings[dialogue.pairing]
+            row = text_row(dialogue, pairing, cell.split, review, ravdess)
+            if spoken:
+                recording = run.recordings[cell.config][id]
+                flacs = _flacs(audio, recording) if audio else [b""] * len(recording.clips)
+                row = spoken_row(row, recording, flacs)
+            yield row
 
 
 def _flacs(audio: AudioFiles, recording: Recording) -> list[bytes]:

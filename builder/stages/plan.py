@@ -9,7 +9,7 @@ from builder.run import Run, Tally
 
 
 async def plan(run: Run) -> Tally:
-    """Draws every scenario of the study that the run does not hold yet.
+    """Draws every scenario of the study, or of its part, that the run does not hold yet.
 
     Raises:
         ConfigError: the study has no plan.
@@ -21,7 +21,7 @@ async def plan(run: Run) -> Tally:
         )
     before = len(run.scenarios)
     for scenario in scenarios(study.plan, study.vocabulary, study.seed):
-        if scenario.id not in run.scenarios:
+        if run.takes(scenario.id) and scenario.id not in run.scenarios:
             run.scenarios.append(scenario.id, scenario)
     run.scenarios.sync()
     return Tally(done=len(run.scenarios) - before, skipped=before)

@@ -43,7 +43,7 @@ async def _speak_all(run: Run, config: str, speech: Speech, owed: list[str], bef
     run.pin_rehearsal(config, engine.rehearsal)
     async with AsyncExitStack() as opened:
         recorder = opened.enter_context(Recorder(run.audio(config), run.recordings[config]))
-        synthesizer = await opened.enter_async_context(engine.open())
+        synthesizer = await run.synthesizer(config, opened)
 
         async def record(id: str) -> None:
             voices = cast_voices(id, speech.cast(), run.study.seed)

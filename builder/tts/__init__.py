@@ -10,9 +10,10 @@ lines spoken before it or beside it. An engine may batch the lines it is asked f
 
 from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager
-from typing import ClassVar, Protocol
+from typing import ClassVar, Protocol, Self
 
 from builder.core.emotion import Emotion
+from builder.core.part import Part
 from builder.core.speech import Line, Voice, Waveform
 from builder.records import Record
 
@@ -46,6 +47,10 @@ class Engine(Record):
         Raises:
             ConfigError: says what is missing.
         """
+
+    def among(self, place: Part) -> Self:
+        """The settings of one of several processes that ask the same server; an engine in the process is its own."""
+        return self
 
     def open(self) -> AbstractAsyncContextManager[Synthesizer]:
         """Loads what speaks, and lets go of it at the end.

@@ -11,10 +11,9 @@ from collections.abc import Callable, Mapping
 from html import escape
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import fastapi
-import gradio as gr
 import uvicorn
 from fastapi import Request, Response
 from fastapi.middleware.trustedhost import TrustedHostMiddleware
@@ -25,13 +24,22 @@ from builder.progress import say
 from builder.run import Run
 from builder.web._accounts import TICKET_S, VARIABLE, Accounts
 
+if TYPE_CHECKING:
+    import gradio as gr
+
 Clips = Callable[[str, str, str, int], bytes]
 """Gives a clip's FLAC for who asks (empty where nobody logs in), a config, an id and a turn from 1; what these words mean is the
 page's own affair. Raises LookupError where there is none."""
 
-Answers = Callable[[str, bytes], bytes]
-"""Takes what who asks says, and gives what a browser is told, both as the page and its script have agreed. Raises ValueError where
-it cannot be taken, OSError where it cannot be written."""
+
+class Plain(NamedTuple):
+    """A page that is HTML of our own."""
+
+    html: str
+    answer: Callable[[str, bytes], bytes]
+    """Takes what who asks sends to `/answer`, one at a time, and gives what its script is told. Raises ValueError where it cannot
+    be taken, OSError where it cannot be written."""
+
 
 _RANGE = re.compile(r"bytes=(\d+)-(\d*)")
 _SHUTDOWN_S = 1
@@ -68,7 +76,7 @@ _DOOR = """\
 
 
 def serve(
-    page: gr.Blocks | str,
+    page: "gr.Blocks | Plain",
     *,
     title: str,
     accounts: Mapping[str, str],
@@ -77,12 +85,11 @@ def serve(
     port: int,
     ready: Callable[[str], None],
     head: str = "",
-    answers: Answers | None = None,
 ) -> None:
     """Serves a page until it is interrupted. Handlers learn who is logged in by `request.username`.
 
     Args:
-        page: what is shown: HTML, or what Gradio makes HTML of.
+        page: what is shown.
         title: what the door and the browser's tab say.
         accounts: passwords by name; without any nobody logs in, which only this machine is allowed.
         clips: gives the sound that `/clip/CONFIG/ID/TURN.flac` asks for.
@@ -90,7 +97,6 @@ def serve(
         port: 0 takes a free one.
         ready: is told the page's address once it listens.
         head: HTML for the head of what Gradio makes: styles and scripts.
-        answers: takes what is sent to `/answer`, one at a time.
 
     Raises:
         ConfigError: a host that others can reach, and no accounts.
@@ -117,21 +123,11 @@ def serve(
         return _part(flac, request.headers.get("range", ""))
 
     app.add_route("/clip/{config}/{id:path}/{turn:int}.flac", clip, methods=["GET"])
-
-    async def answer(request: Request) -> Response:
-        try:
-            told = cast(Answers, answers)(door.who(request) or "", await request.body())
-        except ValueError as error:
-            return Response(str(error), status_code=400)
-        except OSError as error:
-            return Response(f"{error.strerror}: tell whoever runs this page", status_code=507)
-        return Response(told, media_type="application/json")
-
-    if answers:
-        app.add_route("/answer", answer, methods=["POST"])
-    if isinstance(page, str):
-        app.add_route("/", lambda _: HTMLResponse(page), methods=["GET"])
+    if isinstance(page, Plain):
+        _mount(app, page, door)
     else:
+        from builder.web._gradio import gr
+
         page.title = title
         gr.mount_gradio_app(
             app,
@@ -251,6 +247,23 @@ class _Door:
 
     def _shown(self, fault: str, status: int) -> Response:
         return HTMLResponse(_DOOR.format(title=escape(self._title), fault=fault), status_code=status)
+
+
+def _mount(app: fastapi.FastAPI, page: Plain, door: _Door) -> None:
+    async def shown(_: Request) -> Response:
+        return HTMLResponse(page.html, headers={"Cache-Control": "no-store"})
+
+    async def answer(request: Request) -> Response:
+        try:
+            told = page.answer(door.who(request) or "", await request.body())
+        except ValueError as error:
+            return Response(str(error), status_code=400)
+        except OSError as error:
+            return Response(f"{error.strerror}: tell whoever runs this page", status_code=507)
+        return Response(told, media_type="application/json")
+
+    app.add_route("/", shown, methods=["GET"])
+    app.add_route("/answer", answer, methods=["POST"])
 
 
 class _Guard:

@@ -3,10 +3,11 @@
 Annotators are blind: speakers are A and B, voices are numbers, and a dialogue is known to the browser by a key that says
 nothing; for its id names the models. Nothing of what judges said is read here.
 
-Law of the file: what a browser says names the dialogue it is about and changes that one alone, so that tabs and browsers never mix;
-and it says one thing at a time, again until it hears that it is kept, so that no key is lost or overtaken on a slow way.
+Law of the file: what a browser says names the dialogue it is about and changes that one alone, so that tabs and browsers never
+mix; and it says one thing at a time, again until it hears that it is kept, so that no key is lost or overtaken on a slow way.
 """
 
+import json
 import time
 from collections.abc import Callable
 from typing import Literal
@@ -22,7 +23,7 @@ from builder.markup import STYLE, chat, text
 from builder.records import Record, encode
 from builder.run import Run
 from builder.web._accounts import passwords
-from builder.web._server import clip_of, dressed, serve
+from builder.web._server import Plain, clip_of, dressed, serve
 
 IDLE_S = 180.0
 """Somebody who does nothing for longer than this is not annotating: the rest of the pause is not counted."""
@@ -43,7 +44,7 @@ _PAGE = """\
 <kbd>n</kbd> writes a note, <kbd>Esc</kbd> leaves it; <kbd>p</kbd> plays the dialogue, or pauses.</p>
 <p>Every score is kept at once. <a href="/logout">Log out</a></p></details>
 <main><div><p id="voices">{voices}</p><div id="item"></div></div>
-<div id="sheet"><div id="scored">{rows}
+<div id="sheet" inert><div id="scored" hidden>{rows}
 <label>note (n)<textarea id="note" rows="2" maxlength="{characters}"
   placeholder="optional: what decided it, or what the scales do not ask"></textarea></label></div>
 <p><button id="previous">← previous</button> <button id="next">next →</button></p>
@@ -103,11 +104,10 @@ def annotate(run: Run, wanted: Wanted, *, host: str, port: int, ready: Callable[
         page = Page(run, annotations)
         told = f"{len(annotations.plan.sampled)} dialogues, {len(accounts)} annotators, {page.heard}"
         serve(
-            page.html(),
+            Plain(page.html(), page.answer),
             title="Annotate",
             accounts=accounts,
             clips=page.clip,
-            answers=page.answer,
             host=host,
             port=port,
             ready=lambda address: ready(f"annotate: {address} ({told})"),
@@ -160,7 +160,8 @@ class Page:
             ValueError: it is none, or an old one.
             OSError: it could not be written.
         """
-        return encode(self.take(name, msgspec.json.decode(body, type=Asked)))
+        # Not msgspec's own decoder: a browser may send half a character, which that one refuses.
+        return encode(self.take(name, msgspec.convert(json.loads(body), type=Asked)))
 
     def take(self, name: str, asked: Asked) -> Told:
         """Keeps what somebody says of one item, and goes where they want to; the same once more changes nothing.
@@ -204,7 +205,9 @@ class Page:
             return keys[max(0, (keys.index(key) if key in keys else len(keys)) - 1)] if keys else ""
         if go == "next" and key in keys:
             following = keys.index(key) + 1
-            return (keys[following:] or [self._owed(name)])[0] if self._annotations.is_done(name, key) else None
+            return (
+                (keys[following:] or [self._owed(name)])[0] if self._annotations.is_done(name, key) else None
+            )
         return self._owed(name) if go else None
 
     def _kept(self, name: str, key: str, scores: dict[str, int], note: str | None) -> str:
@@ -213,12 +216,12 @@ class Page:
             return "this dialogue is somebody else's by now: go on with →"
         old = self._annotations.opinion(name, key)
         merged = {**old.scores, **scores}
-        # A browser may send half a character, which no file holds.
+        # No file holds half a character.
         reason = old.reason if note is None else note[:_NOTE_CHARACTERS].encode(errors="replace").decode()
         new = Opinion(
             scores={criterion: merged[criterion] for criterion in self._criteria if criterion in merged},
             reason=reason,
-            seconds=round(old.seconds + self._passed(name), 1),
+            seconds=round(old.seconds + self._passed(name), 3),
         )
         if not new.scores:
             return "nothing is scored yet" + (", and the note is kept with the first score" if reason else "")

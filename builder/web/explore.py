@@ -14,8 +14,6 @@ from statistics import median
 from typing import Any
 from urllib.parse import quote
 
-import gradio as gr
-
 from builder.catalogue import ORDERS, Catalogue, Filters, Shown
 from builder.core.annotation import Annotation
 from builder.core.dialogue import Turn
@@ -23,6 +21,7 @@ from builder.errors import DeepDialogueError
 from builder.markup import STYLE, chat, text
 from builder.progress import say
 from builder.web._accounts import passwords
+from builder.web._gradio import gr
 from builder.web._server import dressed, serve
 
 PAGE = 50
@@ -38,7 +37,7 @@ _SELECTIONS = {
     "configs": "Spoken in",
 }
 """Of `Filters`, with their labels."""
-_ADDRESS = "(id) => history.replaceState(null, '', '?id=' + encodeURIComponent(id))"
+_THERE = "(id) => { history.replaceState(null, '', '?id=' + encodeURIComponent(id)); explored(); }"
 _KEPT = 16
 """Lists of hits that are remembered, so that turning a page does not read every text again."""
 
@@ -225,7 +224,7 @@ def _page(shelf: _Shelf) -> gr.Blocks:
             table.select(shelf.selected, voices, one, **quietly),
             gr.on([id.submit, voices.input], shelf.shown, [id, voices], one, **quietly),
         ):
-            event.then(None, id, js=_ADDRESS, api_visibility="private")
+            event.then(None, id, js=_THERE, api_visibility="private")
         changed = [field.submit if isinstance(field, gr.Textbox) else field.input for field in filters]
         gr.on(changed, partial(shelf.listed, 1), filters, hits, **quietly)
         number.input(shelf.listed, [number, *filters], hits, **quietly)

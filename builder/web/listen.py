@@ -9,13 +9,13 @@ clips were played to their end, which only the browser can know, and is on the d
 from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 
-import gradio as gr
 import msgspec
 
 from builder.core.listening import NATURALNESS, Reply
 from builder.listening import CANNOT_TELL, Listening
 from builder.markup import text
 from builder.web._accounts import passwords
+from builder.web._gradio import gr
 from builder.web._server import dressed, serve
 
 TITLE = "Listening study"

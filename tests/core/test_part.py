@@ -24,6 +24,14 @@ def test_parts_are_about_equal():
     assert min(sizes.values()) > 900
 
 
+@given(st.integers(1, 500), st.integers(1, 40))
+def test_parts_have_all_places_together_or_one_each(limit, count):
+    shares = [Part(index=index, count=count).of(limit) for index in range(1, count + 1)]
+    assert min(shares) >= 1
+    assert sum(shares) == max(limit, count)
+    assert max(shares) - min(shares) <= 1
+
+
 def test_a_part_is_written_as_its_number_and_theirs():
     part = Part.parse("3/16")
     assert (part.index, part.count, part.name) == (3, 16, "3-of-16")

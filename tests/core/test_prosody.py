@@ -226,4 +226,3 @@ def test_of_what_several_processes_measured_the_fullest_counts():
         Measured(id="a", clips=(), done=done) for done in (("prosody",), ("prosody", "transcript"))
     )
     assert fullest([early, late]) is fullest([late, early]) is late
-    assert fullest([]) is None

@@ -107,3 +107,9 @@ def test_a_price_below_nothing_is_refused():
 
 def test_usage_is_one_line_that_is_read_back_as_it_was():
     assert msgspec.json.decode(msgspec.json.encode(USAGE), type=Usage) == USAGE
+
+
+def test_the_shares_of_a_budget_are_equal_and_never_more_than_all_of_it():
+    assert Budget(calls=10, tokens=7, money=3.0).share(4) == Budget(calls=2, tokens=1, money=0.75)
+    assert Budget(calls=10).share(3) == Budget(calls=3)
+    assert Budget().share(2) == Budget()

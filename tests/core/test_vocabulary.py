@@ -36,6 +36,7 @@ def test_a_small_vocabulary_reads_as_written():
     assert vocabulary.graph().edges() == {("happy", "sad"), ("sad", "happy")}
     assert vocabulary.models["small-1B"].revision is None
     assert vocabulary.models["small-1B"].system_role
+    assert vocabulary.ravdess() == {"happy": "happy", "sad": "sad"}
 
 
 @pytest.mark.parametrize(

@@ -61,8 +61,7 @@ def test_of_rules_alone_and_of_too_few_verdicts_it_is_said_that_there_is_nothing
         assert "rules do not lean" in find(gather(run)).reason
     with marked(tmp_path / "few") as run:
         reviews = [run.reviews[id] for id in sorted(run.dialogues.ids())[:30]]
-        run.reviews.close()
-        run.reviews.path.unlink()
+        run.reviews.own.path.unlink()
     with Run(tmp_path / "few") as run:
         for review in reviews:
             run.reviews.append(review.id, review)

@@ -177,7 +177,7 @@ def test_a_client_killed_anywhere_leaves_nothing_half_seen_and_the_next_push_end
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
-    assert process.wait(60) == -9
+    assert process.wait(240) == -9
     wait_for_calls(hub, pattern)
     assert (hub.head(NAME) != head) == seen
     if not seen:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from benchmarks import clock
 from builder.errors import ProtocolError
 from builder.llm.openai import OpenAI
 from builder.llm.tgi import TGI
@@ -278,6 +279,18 @@ def test_while_a_server_asks_to_be_left_alone_nobody_is_admitted():
         assert min(await visits) >= begun + 0.05
 
     asyncio.run(main())
+
+
+def test_how_long_a_server_is_left_alone_the_loops_own_clock_tells():
+    async def main():
+        room = Room(8)
+        with pytest.raises(TryError):
+            async with room.place():
+                raise TryError("busy", "429", 30)
+        async with room.place():
+            return asyncio.get_running_loop().time()
+
+    assert clock.run(main()) == pytest.approx(30)
 
 
 def test_how_tries_ended_is_counted_and_only_overload_cuts():

@@ -37,6 +37,10 @@ READER = "hf_readonly5ecretreadonly5ecret"
 Content = bytes | mmap.mmap
 Fault = Callable[[web.Request, Handler], Awaitable[web.StreamResponse]]
 
+# The newest aiohttp wants keys of a kind that older ones do not have.
+_SENT, _CUT = (
+    getattr(web, "RequestKey", lambda name, _: name)(*key) for key in (("sent", int), ("cut", bool))
+)
 _PIECE = 2**20
 _ATTRIBUTES = b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"
 _LARGE = re.compile(r"\.(parquet|arrow|tar|zip|flac|wav|mp3|ogg|bin)$")
@@ -253,7 +257,7 @@ class Hub(Loopback):
             response = await (fault(request, handler) if fault else handler(request))
             cut = request.transport is None or request.transport.is_closing()
             status = 0 if cut else response.status
-            sent = request.get("sent", 0 if request.method == "HEAD" else response.content_length or 0)
+            sent = request.get(_SENT, 0 if request.method == "HEAD" else response.content_length or 0)
         except _RefusedError as error:
             headers = {"X-Error-Message": error.message} | (
                 {"X-Error-Code": error.code} if error.code else {}
@@ -659,13 +663,13 @@ class Hub(Loopback):
         await response.prepare(request)
         if request.method != "HEAD":
             content = self.blobs[file.sha256]
-            if request.get("cut"):
+            if request.get(_CUT):
                 end = (begin + end) // 2
             for place in range(begin, end, _PIECE):
                 piece = content[place : min(place + _PIECE, end)]
                 await response.write(piece)
-                request["sent"] = request.get("sent", 0) + len(piece)
-        if not request.get("cut"):
+                request[_SENT] = request.get(_SENT, 0) + len(piece)
+        if not request.get(_CUT):
             await response.write_eof()
         return response
 
@@ -699,7 +703,7 @@ async def cut(request: web.Request, handler: Handler) -> web.StreamResponse:
     if request.method == "PUT":
         await request.content.readexactly((request.content_length or 0) // 2)
         return await drop(request, handler)
-    request["cut"] = True
+    request[_CUT] = True
     await handler(request)
     return await drop(request, handler)
 

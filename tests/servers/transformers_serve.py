@@ -62,10 +62,10 @@ class TransformersServe:
         self._process.wait()
 
     def _wait(self) -> None:
-        end = time.monotonic() + 120
+        end = time.monotonic() + 240
         while time.monotonic() < end and self._process.poll() is None:
             try:
-                urllib.request.urlopen(self.url + "/health", timeout=5).close()
+                urllib.request.urlopen(self.url + "/health", timeout=60).close()
             except OSError:
                 time.sleep(0.1)
             else:

@@ -228,7 +228,7 @@ def test_an_interrupted_run_goes_on_where_it_stopped(source, tmp_path, monkeypat
     with opened(tmp_path / "run") as run:
         assert [
             len(list(ledger.lines()))
-            for ledger in (run.dialogues, *(kept.own for kept in run.recordings.values()))
+            for ledger in (run.dialogues.own, *(kept.own for kept in run.recordings.values()))
         ] == [
             8,
             8,

@@ -38,10 +38,10 @@ def test_a_dialogue_whose_twin_is_held_after_it_was_judged_is_judged_again_as_if
 def test_judging_again_when_nothing_is_new_does_nothing(tmp_path):
     with held(tmp_path / "run", small()) as run:
         assert asyncio.run(judge(run)).done == 8
-        before = run.reviews.path.read_bytes()
+        before = run.reviews.own.path.read_bytes()
         again = asyncio.run(judge(run))
         assert (again.done, again.skipped) == (0, 8)
-        assert run.reviews.path.read_bytes() == before
+        assert run.reviews.own.path.read_bytes() == before
 
 
 def test_a_dialogue_held_later_that_says_nearly_the_same_leaves_only_the_first_by_id_accepted(tmp_path):

@@ -13,7 +13,7 @@ def test_a_dead_replica_loses_nothing_its_dialogues_move_on(tmp_path):
     what = one_judge(tmp_path, dialogues_per_cell="12")
     first, second, judge = servers()
     spare = TGIServer(FIRST, reply, model_sha="abc1234")
-    quick = "attempts = 1\ntimeout_s = 2.0\npause_s = 0.01\n"
+    quick = "attempts = 1\ntimeout_s = 60.0\npause_s = 0.01\n"
     with first, second, judge, spare:
         first.faults.extend([_gone] * 500)
         replicas = "".join(

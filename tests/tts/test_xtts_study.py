@@ -88,7 +88,7 @@ def test_a_killed_run_ends_in_the_clips_of_one_that_was_not_also_with_another_ba
     assert calmly.returncode == 0, said
     process = started(*command("killed", 2), cwd=tmp_path)
     ledger = tmp_path / "killed/recordings/xtts.jsonl"
-    was_running = wait_for(lambda: ledger.exists() and b'"clips"' in ledger.read_bytes(), process, 240)
+    was_running = wait_for(lambda: ledger.exists() and b'"clips"' in ledger.read_bytes(), process)
     kill(process)
     assert was_running
     kept = heard(tmp_path / "killed")

@@ -1,23 +1,22 @@
 """A real browser, and a page's server as the process that a user starts."""
 
-import re
 import shutil
-import subprocess
-import sys
 from contextlib import contextmanager
 from functools import partial
+from itertools import count
 
 import pytest
 
-from tests.commands import environment, kill
+from tests.commands import REHEARSAL, site, study
+from tests.web.processes import Served, done
 
-ACCOUNTS = "anna:correct-horse ben:battery-staple cora:trombone-cloud dan:velvet-anchor"
+ACCOUNTS = "anna:correct-horse ben:battery-staple cora:trombone-cloud dan:velvet-anchor elm:copper-lantern"
 PASSWORDS = dict(account.split(":") for account in ACCOUNTS.split())
 # What a handler does to a page is there within this, or the test has failed; nothing waits for so long.
-PATIENCE_MS = 15_000
+PATIENCE_MS = 60_000
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser():
     """Chromium. While it is open, `asyncio.run` is refused in this thread: playwright's own loop runs there."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the pages")
@@ -30,23 +29,34 @@ def browser():
         opened.close()
 
 
-@pytest.fixture
-def people(browser):
-    """Opens a browser of somebody's own, with no memory of the others'; `requests` notes the addresses it asks for."""
+@pytest.fixture(scope="session")
+def windows(browser):
+    """Contexts that tests use one after the other, so that what a page loads is loaded once."""
     contexts = []
+    yield contexts
+    for context in contexts:
+        context.close()
+
+
+@pytest.fixture
+def people(browser, windows):
+    """Opens a window of somebody's own, logged in nowhere; `requests` notes the addresses that its page asks for."""
+    used = count()
 
     def person():
-        context = browser.new_context()
-        contexts.append(context)
-        context.set_default_timeout(PATIENCE_MS)
-        page = context.new_page()
+        if (number := next(used)) == len(windows):
+            windows.append(browser.new_context())
+            windows[number].set_default_timeout(PATIENCE_MS)
+        page = windows[number].new_page()
         page.requests = []
-        context.on("request", lambda request: page.requests.append(request.url))
+        page.on("request", lambda request: page.requests.append(request.url))
         return page
 
     yield person
-    for context in contexts:
-        context.close()
+    for context in windows:
+        for page in context.pages:
+            page.close()
+        context.clear_cookies()
 
 
 @pytest.fixture
@@ -54,37 +64,15 @@ def page(people):
     return people()
 
 
-class Served:
-    """A page's server: its `process`, its `address`, and `said`, its first line."""
-
-    def __init__(self, arguments, cwd, accounts):
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "builder", *map(str, arguments)],
-            cwd=cwd,
-            env=environment() | ({"DEEPDIALOGUE_ANNOTATORS": accounts} if accounts else {}),
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        )
-        self.said = ""
-        for line in self.process.stdout:
-            self.said += line
-            if match := re.search(r"http://\S+:(\d+)", line):
-                self.address, self.port = match[0], int(match[1])
-                return
-        self.process.wait()
-        self.process.stdout.close()
-        raise AssertionError(self.said)
-
-
 @contextmanager
 def served(*arguments, cwd, port=0, accounts=ACCOUNTS):
     """Starts a verb that serves a page, on a free port or on one that is named; gives it once it listens."""
-    served = Served((*arguments, "--port", port), cwd, accounts)
+    number = next(number for number in count() if not (cwd / f"said-{number}").exists())
+    server = Served((*arguments, "--port", port), cwd, accounts, cwd / f"said-{number}")
     try:
-        yield served
+        yield server
     finally:
-        kill(served.process)
+        server.kill()
 
 
 @pytest.fixture
@@ -100,3 +88,13 @@ def log_in(page, address, name, password=None):
     page.fill("[name=password]", password or PASSWORDS[name])
     page.click("button")
     page.wait_for_load_state()
+
+
+@pytest.fixture(scope="session")
+def rehearsed(tmp_path_factory):
+    """A folder with a rehearsed run of four dialogues, each spoken twice; only to be read."""
+    folder = tmp_path_factory.mktemp("rehearsed")
+    plan, where = study(folder), site(folder, REHEARSAL)
+    for verb in (("plan", plan), ("generate",), ("judge",), ("synthesize",)):
+        done(*verb, "--run", "run", "--site", where, cwd=folder)
+    return folder

@@ -1,22 +1,24 @@
 """Annotation in a real browser: by keyboard, through a server's death, two at once, and without a word that is not theirs."""
 
 import errno
+import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
-from types import SimpleNamespace
 
 import msgspec
 import numpy as np
 import pytest
 
-from builder.annotations import annotations, planned
+from builder.__main__ import main
+from builder.annotations import Annotations, Wanted, annotations, planned
 from builder.core.speech import Take
 from builder.core.verdict import Review, Verdict
 from builder.recorder import Recorder
+from builder.run import Run
+from builder.web.annotate import Asked, Page
 from tests.commands import deepdialogue, environment
 from tests.runs import held, small
 from tests.web.conftest import PASSWORDS, log_in, served
@@ -25,7 +27,7 @@ HOSTILE = (
     '<script>window.owned = 1</script><img src=x onerror="window.owned = 1"> {{value}} ${1 + 1} </p></div>'
 )
 TOLD = "SECRET/CHECKPOINT"
-READY = "document.querySelector('.dialogue, h2') && !document.body.classList.contains('busy')"
+READY = "document.querySelector('.dialogue, h2') && !document.querySelector('#sheet').inert"
 
 
 def made(folder, spoken=(), **how):
@@ -104,17 +106,16 @@ def test_ten_dialogues_are_annotated_by_keyboard_though_the_server_is_killed_in_
         shown(page, 6)
         press(page, map(str, sheet(6)[:3]))
         page.get_by_text("not scored yet: variety, domain, safety").wait_for()
-        server.process.kill()
-        server.process.wait()
+        server.kill()
         port = server.port
-        press(page, "1")
-        page.get_by_text("Connection to the server was lost").wait_for()
+        press(page, [str(sheet(6)[3]), "n", "x", "Escape"])
+        page.get_by_text("not kept yet: the server does not answer").wait_for()
+        assert len(said_by(run, "anna")[planned(run).dealt["anna"][5]].scores) == 3
     with serving("annotate", "run", port=port):
-        # The browser finds the server by itself and is at the same dialogue again, without the score that was never kept.
-        page.get_by_text("Connection to the server was lost").wait_for(state="detached")
-        shown(page, 6)
-        assert checked(page) == [*sheet(6)[:3], None, None, None]
-        press(page, map(str, sheet(6)[3:]))
+        # The browser finds the server by itself, and what was pressed meanwhile is kept.
+        page.get_by_text("kept; not scored yet: domain, safety").wait_for()
+        assert checked(page) == [*sheet(6)[:4], None, None]
+        press(page, map(str, sheet(6)[4:]))
         for number in range(7, 11):
             press(page, ["ArrowRight"])
             shown(page, number)
@@ -131,6 +132,7 @@ def test_ten_dialogues_are_annotated_by_keyboard_though_the_server_is_killed_in_
     assert [[*said[id].scores.values()] for id in dealt] == [sheet(number) for number in range(1, 11)]
     assert len(said) == 10
     assert all(one.seconds > 0 for one in said.values())
+    assert [said[id].reason for id in dealt] == ["x" if number == 6 else "" for number in range(1, 11)]
 
 
 def test_two_annotators_at_once_and_two_tabs_of_one_never_mix(open_to_all, people):
@@ -183,14 +185,35 @@ def test_a_dialogue_is_not_left_before_every_criterion_is_scored(open_to_all, pa
     assert page.locator("#keys").get_attribute("open") is not None
 
 
+def test_keys_that_are_faster_than_the_server_are_all_kept_in_their_order(open_to_all, page):
+    log_in(page, open_to_all.address, "elm")
+    shown(page, 1)
+    network = page.context.new_cdp_session(page)
+    slow = {"offline": False, "latency": 300, "downloadThroughput": -1, "uploadThroughput": -1}
+    network.send("Network.emulateNetworkConditions", slow)
+    marks = {number: [*map(str, sheet(number))] for number in range(1, 6)}
+    # The second thoughts of the first dialogue, whole dialogues on end, a look back and on again.
+    press(page, ["5", "ArrowUp", *marks[1], "Enter", *marks[2], "Enter", *marks[3], "ArrowLeft", "Enter"])
+    shown(page, 3)
+    assert checked(page) == sheet(3)
+    # What is scored after a dialogue could not be left is scored there, and it is not left after all.
+    press(page, ["Enter", *marks[4][:5], "Enter", marks[4][5]])
+    page.get_by_text("✓ kept", exact=True).wait_for()
+    shown(page, 4)
+    assert checked(page) == sheet(4)
+    press(page, ["Enter", "n", "x", "Escape", *marks[5]])
+    page.get_by_text("✓ kept", exact=True).wait_for()
+    shown(page, 5)
+    said, dealt = said_by(open_to_all.run, "elm"), planned(open_to_all.run).dealt["elm"]
+    assert [[*said[id].scores.values()] for id in dealt[:5]] == [sheet(number) for number in range(1, 6)]
+    assert [said[id].reason for id in dealt[:5]] == ["", "", "", "", "x"]
+
+
 def test_what_a_dialogue_says_is_text_and_nothing_names_a_model_a_pairing_a_vote_or_an_engine(
     open_to_all, page
 ):
-    # What a stream of events brings is not to be had of the browser afterwards, but every message of it is parsed.
-    page.add_init_script(
-        "const parse = JSON.parse; window.heard = [];"
-        "JSON.parse = (text, ...rest) => { window.heard.push(text); return parse(text, ...rest); };"
-    )
+    answers = []
+    page.on("response", lambda response: "/answer" in response.url and answers.append(response))
     log_in(page, open_to_all.address, "dan")
     shown(page, 1)
     assert page.locator(".said").first.inner_text() == f"{HOSTILE}, not even 0 times."
@@ -204,11 +227,8 @@ def test_what_a_dialogue_says_is_text_and_nothing_names_a_model_a_pairing_a_vote
     page.locator("audio[src^='/clip/2/']").first.wait_for(state="attached")
     assert page.evaluate("window.owned") is None
     assert page.locator(".dialogue script, .dialogue img").count() == 0
-    told = page.content() + "".join(page.evaluate("window.heard.map(String)"))
-    told += "".join(
-        page.request.get(f"{open_to_all.address}/{path}").text() for path in ("", "config", "gradio_api/info")
-    )
-    assert "process_completed" in told
+    told = page.content() + page.request.get(open_to_all.address).text()
+    told += "".join(response.text() for response in answers)
     assert told.count("not even 0 times") > 2
     plan = planned(open_to_all.run)
     names = {TOLD, "VOTED", "rubric-llama", "xtts", "orpheus", "ENGINE", "VOICE1", "LLM1", *plan.sampled}
@@ -222,17 +242,22 @@ def test_strangers_see_the_door_and_a_wrong_password_does_not_open_it(open_to_al
     page.get_by_text("Wrong name or password.").wait_for()
     log_in(page, open_to_all.address, "nobody", PASSWORDS["anna"])
     page.get_by_text("Wrong name or password.").wait_for()
-    for path in (
-        "config",
-        "gradio_api/info",
-        "gradio_api/queue/data?session_hash=x",
-        "clip/1/0/1.flac",
-        "theme.css",
-    ):
+    for path in ("clip/1/0/1.flac", "answer", "theme.css"):
         assert page.request.get(f"{open_to_all.address}/{path}").status == 401, path
+    answer = f"{open_to_all.address}/answer"
+    assert page.request.post(answer, data={}).status == 401
     log_in(page, open_to_all.address, "anna")
     page.locator(".top").wait_for()
-    assert page.request.get(f"{open_to_all.address}/config").status == 200
+    asked = {"tab": "x", "number": 1, "key": "", "go": "next"}
+    assert page.request.post(answer, data=asked).status == 200
+    for wrong in (
+        asked | {"key": 3},
+        asked | {"scores": {"beauty": 3}},
+        asked | {"scores": {"safety": 6}},
+        [],
+        "{",
+    ):
+        assert page.request.post(answer, data=wrong).status == 400, wrong
     for path in (
         "clip/1/0/1.flac",
         "clip/9/0/1.flac",
@@ -242,7 +267,7 @@ def test_strangers_see_the_door_and_a_wrong_password_does_not_open_it(open_to_al
         assert page.request.get(f"{open_to_all.address}/{path}").status == 404, path
     page.goto(f"{open_to_all.address}/logout")
     assert page.url.endswith("/login")
-    assert page.request.get(f"{open_to_all.address}/config").status == 401
+    assert page.request.post(answer, data=asked).status == 401
 
 
 def test_a_clip_is_heard_by_whom_it_was_dealt_to_alone(open_to_all, people):
@@ -276,69 +301,66 @@ def test_a_check_says_what_to_choose_and_whoever_reads_it_passes(serving, page, 
                 assert page.locator("audio").count() == page.locator(".turn").count() - 1
             press(page, [*(wanted.get(name, "3") for name in planned(run).criteria), "Enter"])
         page.get_by_text("All 5 dialogues are annotated").wait_for()
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait() == 0
-        assert server.process.stdout.read() == ""
+        assert server.stopped() == 0
+        assert server.said.count("\n") == 1
     assert len(said_by(run, "anna")) == 4
     told = deepdialogue("annotate", "run", "--progress", cwd=tmp_path).stdout
     assert re.search(r"anna +│ +4 │ +0 │ +\d+ │ +1 of 1 │", told)
 
 
-def test_what_cannot_be_served_is_one_line_with_its_repair(open_to_all, tmp_path):
+def test_what_cannot_be_served_is_one_line_with_its_repair(open_to_all, tmp_path, monkeypatch, capfd):
+    asked = ["annotate", str(made(tmp_path / "run"))]
+    monkeypatch.setenv("DEEPDIALOGUE_ANNOTATORS", "")
+    assert main(asked) == 1
+    assert re.fullmatch(".*no one may log in: set DEEPDIALOGUE_ANNOTATORS.*\n", capfd.readouterr().err)
+    monkeypatch.setenv("DEEPDIALOGUE_ANNOTATORS", "anna:correct-horse")
+    assert main([*asked, "--port", str(open_to_all.port)]) == 1
+    assert re.fullmatch(".*choose another with --port.*\n", capfd.readouterr().err)
+
+
+@pytest.mark.parametrize(("verb", "lacking"), [("annotate", "uvicorn"), ("explore", "gradio")])
+def test_a_page_without_its_libraries_is_one_line_with_their_repair(tmp_path, verb, lacking):
     made(tmp_path / "run")
-
-    def refused(*arguments, accounts="anna:correct-horse", start="from builder.__main__ import main"):
-        kept = environment() | {"DEEPDIALOGUE_ANNOTATORS": accounts}
-        command = f"import sys; {start}; sys.exit(main(['annotate', 'run', *sys.argv[1:]]))"
-        done = subprocess.run(
-            [sys.executable, "-c", command, *map(str, arguments)],
-            cwd=tmp_path,
-            env=kept,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
-        return done.stderr
-
-    assert "choose another with --port" in refused("--port", open_to_all.port)
-    assert "no one may log in: set DEEPDIALOGUE_ANNOTATORS" in refused(accounts="")
-    bare = "sys.modules['gradio'] = None; from builder.__main__ import main"
-    assert "pip install 'deepdialogue[web]'" in refused(start=bare)
+    without = f"import sys; sys.modules['{lacking}'] = None; from builder.__main__ import main"
+    done = subprocess.run(
+        [sys.executable, "-c", f"{without}; sys.exit(main(['{verb}', 'run']))"],
+        cwd=tmp_path,
+        env=environment() | {"DEEPDIALOGUE_ANNOTATORS": "anna:correct-horse"},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
+    assert "pip install 'deepdialogue[web]'" in done.stderr
 
 
 @pytest.fixture
 def at_hand(tmp_path, monkeypatch):
-    """The page without a browser: its handlers, and who asks."""
-    from builder.annotations import Annotations, Wanted
-    from builder.run import Run
-    from builder.web.annotate import Page
-
+    """The page without a browser."""
     with (
         Run(made(tmp_path / "run"), writable=False) as run,
         Annotations(run, ["anna"], Wanted(sample=3)) as store,
     ):
-        yield Page(run, store), SimpleNamespace(username="anna"), store
+        yield Page(run, store), store
 
 
-def answered(handler):
-    """What a handler that waits for nothing returns."""
-    with pytest.raises(StopIteration) as ended:
-        handler.send(None)
-    return ended.value.value
+def say(page, key, scores=(), number=1, **more):
+    """What the page says of what one tab of Anna's says."""
+    return page.take("anna", Asked(tab="tab", number=number, key=key, scores=dict(scores), **more))
 
 
 def test_what_could_not_be_written_is_not_said_to_be_kept(at_hand, monkeypatch):
-    page, anna, store = at_hand
+    page, store = at_hand
     key = next(iter(store.items("anna")))
-    assert "kept" in answered(page.scoring("coherence")(anna, key, 3, ""))
+    assert "kept" in say(page, key, {"coherence": 3}).said
 
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(os, "write", full)
-    with pytest.raises(Exception, match="not kept: No space left on device"):
-        page.scoring("safety")(anna, key, 3, "").send(None)
+    with pytest.raises(OSError, match="No space left on device"):
+        say(page, key, {"safety": 3})
     monkeypatch.undo()
     assert store.opinion("anna", key).scores == {"coherence": 3}
 
@@ -346,46 +368,55 @@ def test_what_could_not_be_written_is_not_said_to_be_kept(at_hand, monkeypatch):
 def test_time_is_that_of_whoever_is_at_it_and_a_long_pause_counts_no_more_than_a_short_one(
     at_hand, monkeypatch
 ):
-    page, anna, store = at_hand
+    page, store = at_hand
     key = next(iter(store.items("anna")))
     clock = [100.0]
     monkeypatch.setattr(time, "monotonic", lambda: clock[0])
-    answered(page.begin(anna, None))
+    say(page, "", go="next")
     for score, seconds, total in ((1, 20, 20), (2, 3, 23), (3, 9000, 23 + 180)):
         clock[0] += seconds
-        answered(page.scoring("coherence")(anna, key, score, ""))
+        say(page, key, {"coherence": score})
         assert store.opinion("anna", key).seconds == total
     clock[0] += 7
-    answered(page.forward(anna, key, None, "", 3, *[None] * 5))
+    say(page, key, go="next")
     assert store.opinion("anna", key).seconds == 203.0
 
 
 def test_a_note_waits_for_the_first_score_and_half_a_character_breaks_nothing(at_hand):
-    page, anna, store = at_hand
+    page, store = at_hand
     key = next(iter(store.items("anna")))
-    assert "the note is kept with the first score" in answered(page.note(anna, key, "odd \ud83d"))
+    told = json.loads(
+        page.answer("anna", b'{"tab": "x", "number": 1, "key": "%s", "note": "odd \\ud83d"}' % key.encode())
+    )
+    assert "the note is kept with the first score" in told["said"]
     assert store.opinion("anna", key).scores == {}
-    answered(page.scoring("coherence")(anna, key, 3, "odd \ud83d"))
+    say(page, key, {"coherence": 3}, note="odd \ud83d")
     assert store.opinion("anna", key).reason == "odd ?"
-    answered(page.scoring("emotion")(anna, key, 3, ""))
+    say(page, key, {"emotion": 3})
     assert store.opinion("anna", key).reason == "odd ?"
-    answered(page.note(anna, key, ""))
+    say(page, key, note="")
     assert store.opinion("anna", key).reason == ""
 
 
-def test_a_tab_that_is_behind_fills_what_is_missing_and_takes_nothing_back(at_hand):
-    page, anna, store = at_hand
+def test_what_is_said_again_changes_nothing_and_what_was_overtaken_is_refused(at_hand):
+    page, store = at_hand
     key, second, _ = store.items("anna")
-    answered(page.scoring("coherence")(anna, key, 4, "newer"))
-    shown = answered(page.forward(anna, key, None, "older", 2, *[3] * 5))
-    assert shown[0] == second
-    assert [*store.opinion("anna", key).scores.values()] == [4, *[3] * 5]
-    assert store.opinion("anna", key).reason == "newer"
-    assert answered(page.back(anna, second, None, "", *[None] * 6))[4:10] == [4, *[3] * 5]
+    scores = dict.fromkeys(store.plan.criteria, 3)
+    first = say(page, key, scores, number=1, go="next")
+    assert first.item.key == second
+    kept = store.opinion("anna", key)
+    assert say(page, key, scores, number=1, go="next") == first
+    assert store.opinion("anna", key) == kept
+    say(page, key, {"safety": 5}, number=3)
+    with pytest.raises(ValueError, match="something newer was kept already"):
+        say(page, key, {"safety": 1}, number=2)
+    assert store.opinion("anna", key).scores["safety"] == 5
+    assert say(page, second, number=4, go="previous").item.scores == scores | {"safety": 5}
 
 
 def test_what_was_given_to_another_meanwhile_is_left_and_the_next_one_shown(at_hand):
-    page, anna, store = at_hand
-    assert "somebody else's by now" in answered(page.scoring("coherence")(anna, "0" * 16, 3, ""))
-    assert answered(page.forward(anna, "0" * 16, None, "", *[3] * 6))[0] == next(iter(store.items("anna")))
+    page, store = at_hand
+    assert "somebody else's by now" in say(page, "0" * 16, {"coherence": 3}).said
+    told = say(page, "0" * 16, dict.fromkeys(store.plan.criteria, 3), go="next")
+    assert told.item.key == next(iter(store.items("anna")))
     assert not any(store.opinion("anna", key).scores for key in store.items("anna"))

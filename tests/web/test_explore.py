@@ -2,7 +2,6 @@
 
 import re
 import shutil
-import signal
 from urllib.parse import quote
 
 import pytest
@@ -14,9 +13,10 @@ from builder.core.verdict import Abstention, Acceptance, Review, Verdict
 from builder.errors import ConfigError
 from builder.run import Failure, Run
 from builder.web.explore import explore
-from tests.commands import REHEARSAL, deepdialogue, site, study, tree
+from tests.commands import tree
 from tests.runs import held, small
 from tests.web.conftest import ACCOUNTS, log_in, served
+from tests.web.processes import done
 
 HOSTILE = (
     '<script>window.owned = 1</script><img src=x onerror="window.owned = 1"> {{value}} ${1 + 1} </p></div>'
@@ -25,14 +25,10 @@ LOST = "phi4-mini/work_9_3"
 
 
 @pytest.fixture(scope="module")
-def rehearsed(tmp_path_factory):
-    """A rehearsed run of four dialogues, and the dataset packaged of it."""
-    folder = tmp_path_factory.mktemp("rehearsed")
-    done = deepdialogue(
-        "build", study(folder), "--site", site(folder, REHEARSAL), "--run", "run", "--out", "out", cwd=folder
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
+def packaged(rehearsed):
+    """The rehearsed run, and beside it the dataset packaged of it."""
+    done("package", "--run", "run", "--site", "site.toml", "--out", "out", cwd=rehearsed)
+    return rehearsed
 
 
 @pytest.fixture(scope="module")
@@ -112,8 +108,8 @@ def counted(page, said):
 
 
 @pytest.mark.parametrize("source", ["run", "out"], ids=["a run", "a dataset"])
-def test_a_rehearsal_is_filtered_read_and_heard_and_asks_no_other_host(rehearsed, page, source):
-    with served("explore", source, cwd=rehearsed, accounts="") as server:
+def test_a_rehearsal_is_filtered_read_and_heard_and_asks_no_other_host(packaged, page, source):
+    with served("explore", source, cwd=packaged, accounts="") as server:
         enter(page, server.address)
         assert "a rehearsal" in page.inner_text("#title")
         page.wait_for_selector("#hits [role=gridcell]")
@@ -191,8 +187,8 @@ def test_an_address_opens_the_same_dialogue_again_and_a_wrong_one_says_so(explor
 
 def test_keys_and_a_typed_id_move_through_what_fits_but_not_while_one_types(exploring, page, ids):
     enter(page, exploring.address, ids[0])
-    for key, at in (("k", 0), ("j", 1), ("j", 2), ("k", 1)):
-        page.keyboard.press(key)
+    for keys, at in (("k", 0), ("jjjk", 2), ("k", 1)):
+        page.keyboard.type(keys)
         wait_for_id(page, ids[at])
     page.fill("#words textarea, #words input", "")
     page.type("#words textarea, #words input", "number j k r")
@@ -233,8 +229,7 @@ def test_whoever_logs_in_sees_after_a_reload_what_was_done_meanwhile(judged, pag
             assert now(page) == ids[7]
         choose(page, "outcomes", "rejected")
         counted(page, "2 of 9")
-        server.process.send_signal(signal.SIGTERM)
-        assert server.process.wait(timeout=20) == 0
+        assert server.stopped() == 0
 
 
 def test_others_need_an_account(judged, monkeypatch):

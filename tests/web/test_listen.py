@@ -8,8 +8,9 @@ import pytest
 from builder.core.listening import Answer
 from builder.ledger import Ledger
 from builder.run import Run
-from tests.commands import REHEARSAL, deepdialogue, kill, site, study
-from tests.web.conftest import Served, log_in
+from tests.commands import deepdialogue
+from tests.web.conftest import log_in
+from tests.web.conftest import served as serve
 
 # Whoever is in a hurry hears the end of a clip; the page only counts ends.
 HURRY = """document.addEventListener("playing", ({ target }) => {
@@ -20,23 +21,17 @@ PASSWORD = "correct-horse"
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
+def run(rehearsed, tmp_path_factory):
     """A rehearsed run of four dialogues, spoken twice."""
-    folder = tmp_path_factory.mktemp("listen")
-    plan, where = study(folder), site(folder, REHEARSAL)
-    for verb in (("plan", plan), ("generate",), ("judge",), ("synthesize",)):
-        done = deepdialogue(*verb, "--run", folder / "run", "--site", where, cwd=folder)
-        assert done.returncode == 0, done.stderr
-    return folder / "run"
+    return shutil.copytree(rehearsed / "run", tmp_path_factory.mktemp("listen") / "run")
 
 
 @pytest.fixture(scope="module")
 def served(run):
     """A server that several tests ask, each as a listener of its own."""
     accounts = " ".join(f"{name}:{PASSWORD}" for name in LISTENERS)
-    served = Served(("listen", run, "--trials", "4", "--port", 0), run, accounts)
-    yield served
-    kill(served.process)
+    with serve("listen", run, "--trials", "4", cwd=run.parent, accounts=accounts) as server:
+        yield server
 
 
 @pytest.fixture
@@ -97,7 +92,7 @@ def test_a_study_is_answered_by_keyboard_survives_a_kill_and_prints_its_results(
         answer(page)
         assert number(page) == 3
         hear(page)
-        served.process.kill()
+        served.kill()
     assert len(kept(run, "anna")) == 2
     with serving("listen", run, port=served.port) as served:
         # The open page goes on with what was heard, and a new one where the answers end.

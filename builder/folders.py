@@ -1,0 +1,37 @@
+"""Folders that verbs are given: a path, or a URL of a shared run, in whose place its view is read.
+
+Law of the file: what only reads takes a URL as it takes a path; what writes into a run wants one that was pulled.
+"""
+
+import argparse
+from pathlib import Path
+
+from builder.share import Share, is_url
+
+
+class Shared(str):
+    """A URL whose view is to be read."""
+
+    __slots__ = ()
+
+
+def to_read(written: str) -> Path | Shared:
+    """The type of an argument that is only read; `opened` makes a folder of it."""
+    return Shared(written) if is_url(written) else Path(written)
+
+
+def to_write(written: str) -> Path:
+    """The type of an argument that is written into."""
+    if is_url(written):
+        raise argparse.ArgumentTypeError(
+            f"a shared run is written part by part, not as a whole: `deepdialogue pull URL RUN` first, then name RUN "
+            f"instead of {written.rpartition('@')[2]!r}"
+        )
+    return Path(written)
+
+
+def opened(options: argparse.Namespace) -> None:
+    """Puts a folder in the place of every URL, brought up to date; raises as `Share.view` does."""
+    for name, value in vars(options).items():
+        if isinstance(value, Shared):
+            setattr(options, name, Share(value).view())
