@@ -23,7 +23,8 @@ quickstart: $(LIGHT)/.installed
 test: $(LIGHT)/.installed $(TEST)/.installed $(COMPAT:%=%/.installed)
 	@# The core's own tests cover all of it. Tracing the others as well costs half as much time again.
 	$(TEST)/bin/python -m pytest -n 2 --dist loadfile --cov --cov-report=term tests/core
-	$(TEST)/bin/python -m pytest -n 2 --dist loadfile --ignore tests/core $(ARGS)
+	@# Three share two cores, for many tests wait for other processes; in the order of the files, in which those that wait longest begin.
+	$(TEST)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/core $(ARGS)
 
 check: $(TEST)/.installed
 	$(TEST)/bin/ruff format --check .

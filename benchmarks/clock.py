@@ -39,7 +39,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         self.skipped_s += seconds
 
 
-class _Jump(selectors.SelectSelector):
+class _Jump(selectors.DefaultSelector):
     """Hears what is there, and where nothing is jumps over the time that it was to wait."""
 
     def __init__(self, loop: VirtualLoop) -> None:

@@ -22,6 +22,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime
+from functools import cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast
@@ -49,7 +50,7 @@ from builder.plugins import make
 from builder.progress import bar, say
 from builder.records import Record, convert, encode
 from builder.replicas import open_replicas
-from builder.share import pulled_from
+from builder.share import Share, pulled_from
 from builder.tts import Engine, Synthesizer
 from builder.whole import put
 
@@ -396,15 +397,14 @@ class Run:
 
     def audio(self, config: str) -> AudioFiles:
         """The clips of one dataset config; in a folder that was pulled, those that are not there are read where they are."""
-        share = pulled_from(self.folder)
+        share = self._pulled_from
+        elsewhere = partial(_clip, share, config) if share else None
+        return AudioFiles(self.folder / "audio" / config, part=self._writer, elsewhere=elsewhere)
 
-        def elsewhere(file: str, offset: int, num_bytes: int) -> bytes:
-            assert share is not None, "asked only of a folder that was pulled"  # noqa: S101
-            return share.clip(f"audio/{config}/{file}", offset, num_bytes)
-
-        return AudioFiles(
-            self.folder / "audio" / config, part=self._writer, elsewhere=elsewhere if share else None
-        )
+    @cached_property
+    def _pulled_from(self) -> Share | None:
+        """One for all that is read, since it learns where every clip is."""
+        return pulled_from(self.folder)
 
     def twins(self, name: str, judge: Judge) -> Mapping[str, Twin]:
         """What a judge must know of all dialogues together; found beforehand where the folder holds only a part of them.
@@ -625,6 +625,10 @@ class Run:
                 ledger.sync()
             if self._desk:
                 await asyncio.to_thread(self._desk.publish_if_due)
+
+
+def _clip(share: Share, config: str, file: str, offset: int, num_bytes: int) -> bytes:
+    return share.clip(f"audio/{config}/{file}", offset, num_bytes)
 
 
 def _id_of(item: object) -> str:

@@ -40,12 +40,12 @@ def replacing(out: Path) -> Iterator[Path]:
     try:
         yield partial
         for path in (*partial.rglob("*"), partial):
-            _sync(path)
+            sync(path)
         shutil.rmtree(old, ignore_errors=True)
         if out.exists():
             out.rename(old)
         partial.rename(out)
-        _sync(out.parent)
+        sync(out.parent)
     finally:
         shutil.rmtree(partial, ignore_errors=True)
     shutil.rmtree(old, ignore_errors=True)
@@ -56,7 +56,8 @@ def beside(out: Path, what: str) -> Path:
     return out.with_name(f".{out.name}.{what}")
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Brings a file to the disk, or of a folder which files it has."""
     fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -159,9 +159,10 @@ def test_help_teaches_by_example():
     top = deepdialogue("--help", cwd=ROOT)
     assert "deepdialogue build quickstart --site rehearsal" in top.stdout
     (verbs,) = (action.choices for action in _parser()._actions if action.choices)
-    for verb in verbs:
-        said = deepdialogue(verb, "--help", cwd=ROOT)
-        assert f"deepdialogue {verb}" in said.stdout.partition("examples:")[2]
+    for verb, parser in verbs.items():
+        assert f"deepdialogue {verb}" in parser.format_help().partition("examples:")[2]
+    said = deepdialogue("generate", "--help", cwd=ROOT)
+    assert "deepdialogue generate quickstart" in said.stdout.partition("examples:")[2]
 
 
 def test_a_run_killed_again_and_again_ends_in_the_same_bytes_and_asks_for_no_finished_turn_twice(tmp_path):

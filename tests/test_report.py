@@ -183,7 +183,7 @@ def test_what_fails_on_the_way_leaves_the_old_report(folder, tmp_path, monkeypat
     with Run(folder, writable=False) as run:
         report(run, out, Options(), ["duplicates"])
         before = tree(tmp_path)
-        monkeypatch.setattr("builder.whole._sync", lambda path: path.unlink() or 1 / 0)
+        monkeypatch.setattr("builder.whole.sync", lambda path: path.unlink() or 1 / 0)
         with pytest.raises((ZeroDivisionError, OSError)):
             report(run, out, Options(), ["duplicates"])
     assert tree(tmp_path) == before

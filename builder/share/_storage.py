@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from builder.errors import ConfigError, DeepDialogueError, StorageError, first_line
 from builder.extras import extra
+from builder.whole import sync
 
 PIN = "run.json"
 """The one object that every share has; without it there is none."""
@@ -106,11 +107,7 @@ class _Folder:
                 return False
             finally:
                 partial.unlink(missing_ok=True)
-            folder = os.open(path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync(path.parent)
         return True
 
     def names(self, folder: str) -> list[str]:

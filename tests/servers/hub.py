@@ -43,6 +43,7 @@ _SENT, _CUT = (
 )
 _PIECE = 2**20
 _ATTRIBUTES = b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"
+_MAPPED_MOST = 2**20
 _LARGE = re.compile(r"\.(parquet|arrow|tar|zip|flac|wav|mp3|ogg|bin)$")
 _SMALL_MOST = 10 * 2**20
 
@@ -719,9 +720,11 @@ def move(hub: Hub, repo_id: str, files: Mapping[str, Content | None], branch: st
 
 
 def _mapped(path: Path) -> Content:
-    """A file's content, on the disk as long as nobody reads it."""
+    """A file's content; of a large one, on the disk as long as nobody reads it, for which it stays open."""
+    if path.stat().st_size <= _MAPPED_MOST:
+        return path.read_bytes()
     with path.open("rb") as file:
-        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
+        return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
 
 
 def _is_large(path: str, size: int) -> bool:

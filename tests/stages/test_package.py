@@ -153,7 +153,7 @@ def test_a_write_that_fails_leaves_the_old_dataset_and_takes_nothing_of_the_disk
     packaged(run)
     before = tree(run.out)
     (run.folder / "package.json").unlink()
-    monkeypatch.setattr("builder.whole._sync", lambda path: os.fsync(os.open(path, os.O_PATH)))
+    monkeypatch.setattr("builder.whole.sync", lambda path: os.fsync(os.open(path, os.O_PATH)))
     with pytest.raises(OSError, match="Bad file descriptor"):
         packaged(run)
     assert tree(run.out) == before

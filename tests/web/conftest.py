@@ -16,7 +16,7 @@ PASSWORDS = dict(account.split(":") for account in ACCOUNTS.split())
 PATIENCE_MS = 60_000
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser():
     """Chromium. While it is open, `asyncio.run` is refused in this thread: playwright's own loop runs there."""
     playwright = pytest.importorskip("playwright.sync_api", reason="playwright drives the pages")
@@ -29,7 +29,7 @@ def browser():
         opened.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def windows(browser):
     """Contexts that tests use one after the other, so that what a page loads is loaded once."""
     contexts = []
