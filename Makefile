@@ -11,6 +11,8 @@ PIP = -m pip install --quiet --disable-pip-version-check
 LIGHT = .venv
 TEST = .venvs/test
 COMPAT = .venvs/datasets-3.6 .venvs/datasets-4.8
+# Hundreds of processes are started: what they compile is kept, whatever the caller's shell prefers.
+unexport PYTHONDONTWRITEBYTECODE
 PEER_VENVS = $(patsubst benchmarks/%.txt,.venvs/%,$(wildcard benchmarks/peers/*.txt))
 
 .PHONY: help quickstart test check bench format clean

@@ -90,17 +90,15 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     # Records hold no cycles, so little is left for the collector; at its default it took a quarter of generate's time.
     gc.set_threshold(50_000)
-    # A shell starts its background jobs deaf to SIGINT; ours stop cleanly by it and by SIGTERM.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
     # Of a run in many parts every ledger is open at once.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     with suppress(ValueError):  # where a system has no limit, but does not take that for one
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        opened(options)
-        status: int = options.do(options)
-        sys.stdout.flush()
+        with _stoppable():
+            opened(options)
+            status: int = options.do(options)
+            sys.stdout.flush()
     except DeepDialogueError as error:
         say(f"deepdialogue: error: {error}")
         return 1
@@ -130,6 +128,24 @@ def main(arguments: list[str] | None = None) -> int:
         )
         return 1
     return status
+
+
+@contextmanager
+def _stoppable() -> Iterator[None]:
+    """SIGINT and SIGTERM stop what runs within, cleanly and alike; a shell starts its background jobs deaf to the first.
+
+    A caller's own handling is put back, or the processes that it forks later would outlive their SIGTERM.
+    """
+    handlers = {
+        signal.SIGINT: signal.default_int_handler,
+        signal.SIGTERM: lambda *_: signal.raise_signal(signal.SIGINT),
+    }
+    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -1,6 +1,5 @@
 """The public command line, run as a user runs it; and small studies and sites to run it on."""
 
-import os
 import shutil
 import signal
 import subprocess
@@ -9,35 +8,30 @@ import time
 from pathlib import Path
 
 from builder.config import resources
+from tests.processes import Verb, ended, environment
 
 REHEARSAL = '[models."*"]\nbackend = "rehearsal"\n\n[speech."*"]\nengine = "espeak"\n'
 
 
-def deepdialogue(*arguments, cwd, python=sys.executable, preexec=None):
-    """Runs one verb to its end."""
-    return subprocess.run(
-        [python, "-m", "builder", *map(str, arguments)],
-        cwd=cwd,
-        capture_output=True,
-        text=True,
-        env=environment(),
-        timeout=240,
-        preexec_fn=preexec,
-        check=False,
-    )
+def deepdialogue(*arguments, cwd, python=None, preexec=None):
+    """Runs one verb to its end; with an interpreter of its own where one is named, or something is to be done before."""
+    if python or preexec:
+        return subprocess.run(
+            [python or sys.executable, "-m", "builder", *map(str, arguments)],
+            cwd=cwd,
+            capture_output=True,
+            text=True,
+            env=environment(),
+            timeout=240,
+            preexec_fn=preexec,
+            check=False,
+        )
+    return subprocess.CompletedProcess(arguments, *ended(arguments, cwd, environment()))
 
 
 def started(*arguments, cwd):
     """Starts one verb and does not wait."""
-    command = [sys.executable, "-m", "builder", *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=cwd, env=environment(), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
-    )
-
-
-def environment():
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
-    return kept | {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
+    return Verb(arguments, cwd, environment())
 
 
 def study(folder: Path, *, edits=(), **plan) -> Path:

@@ -200,7 +200,14 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, background):
     deepdialogue("plan", what, "--run", "run", cwd=tmp_path)
     # A shell without job control starts what it puts into the background deaf to SIGINT.
     before = signal.signal(signal.SIGINT, signal.SIG_IGN if background else signal.default_int_handler)
-    process = started("generate", what, "--site", where, "--run", "run", cwd=tmp_path)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "builder", "generate", what, "--site", where, "--run", "run"],
+        cwd=tmp_path,
+        env=environment(),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     signal.signal(signal.SIGINT, before)
     assert wait_for(lambda: lines(tmp_path / "run/turns.jsonl") > 1, process)
     process.send_signal(signal.SIGTERM)
@@ -208,6 +215,14 @@ def test_an_interrupted_run_says_how_to_go_on(tmp_path, background):
     assert process.returncode == 130
     assert "interrupted: what is finished is kept; run the same command to go on" in said
     assert "Traceback" not in said
+
+
+def test_whoever_calls_it_keeps_their_own_answer_to_a_signal(tmp_path):
+    """A process forked later, of a pool, would otherwise outlive the SIGTERM that is to end it."""
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.getsignal(number) for number in numbers]
+    assert main(["status", str(tmp_path)]) == 1
+    assert [signal.getsignal(number) for number in numbers] == before
 
 
 def refused(done, *said, status=1):

@@ -5,6 +5,7 @@ import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections import Counter
 
 import msgspec
@@ -74,7 +75,18 @@ def test_a_cluster_makes_the_dataset_that_one_process_makes(head, tmp_path):
     what = study(tmp_path, edits=[measured], turns="{ min = 3, max = 3 }")
     here = site(tmp_path / "configs", REHEARSAL)
     there = on_ray(tmp_path, head.address, REHEARSAL.partition("[speech")[0], more="parts = 3")
-    alone = deepdialogue("build", what, "--site", here, "--run", "alone", "--out", "dist/alone", cwd=tmp_path)
+    alone = deepdialogue(
+        "build",
+        what,
+        "--site",
+        here,
+        "--run",
+        "alone",
+        "--out",
+        "dist/alone",
+        cwd=tmp_path,
+        python=sys.executable,
+    )
     assert alone.returncode == 0, alone.stderr
     made = head.run("build", what, "--site", there, "--run", "run", "--out", "dist/ray", cwd=tmp_path)
     assert made.returncode == 0, made.stderr

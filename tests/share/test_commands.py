@@ -1,12 +1,11 @@
 """What the command line promises of shared runs."""
 
 import json
-import subprocess
-import sys
 
 import pytest
 
 from tests.commands import REHEARSAL, deepdialogue, environment, kill, site, study, tree, wait_for
+from tests.processes import Verb
 from tests.servers.s3 import KEYS
 
 STAGES = ("generate", "judge", "synthesize")
@@ -28,13 +27,8 @@ def run(place, loopback, tmp_path, whole):
     keys = KEYS | {"AWS_ENDPOINT_URL": loopback.url, "AWS_MAX_ATTEMPTS": "1"}
 
     def start(*arguments, node="one"):
-        return subprocess.Popen(
-            [sys.executable, "-m", "builder", *map(str, arguments)],
-            cwd=tmp_path,
-            env=environment() | keys | {"DEEPDIALOGUE_SCRATCH": str(tmp_path / node)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
+        return Verb(
+            arguments, tmp_path, environment() | keys | {"DEEPDIALOGUE_SCRATCH": str(tmp_path / node)}
         )
 
     def finish(*arguments, node="one", status=0):

@@ -1,0 +1,125 @@
+"""Verbs as processes of their own that start at once: they are forked off one that has imported what takes seconds."""
+
+import atexit
+import multiprocessing
+import os
+import sys
+import tempfile
+from multiprocessing import forkserver
+from multiprocessing.connection import Connection
+from subprocess import TimeoutExpired
+from unittest import mock
+
+_FORKING = multiprocessing.get_context("forkserver")
+_IMPORTED = (
+    "pytest",
+    "datasets",
+    "s3fs",
+    "builder.__main__",
+    "builder.pipeline",
+    "builder.stages.package",
+    "builder.llm.rehearsal",
+    "builder.tts.espeak",
+    "builder.web.annotate",
+    "builder.web.explore",
+    "builder.web.listen",
+)
+
+
+class Verb:
+    """A verb that runs; it has what tests use of `subprocess.Popen`. What it packages has no figures: to draw takes seconds.
+
+    Args:
+        arguments: the verb and its own.
+        cwd: where it is started.
+        variables: all of its environment.
+        out: a file that takes what it prints; None keeps it for `communicate`.
+        err: a file that takes what it says; None lets it go with `out`.
+    """
+
+    def __init__(self, arguments, cwd, variables, out=None, err=None):
+        self.args = [*map(str, arguments)]
+        self.stdout, writer = None, None
+        if out is None:
+            reader, writer = os.pipe()
+            self.stdout, out = os.fdopen(reader), writer
+        with mock.patch.dict(os.environ, environment(), clear=True):
+            _FORKING.set_forkserver_preload([__name__, *_IMPORTED])
+            forkserver.ensure_running()
+        files = [
+            Connection(os.dup(file if isinstance(file, int) else file.fileno())) for file in (out, err or out)
+        ]
+        self._process = _FORKING.Process(target=_do, args=(self.args, cwd, variables, *files))
+        self._process.start()
+        self.pid = self._process.pid
+        for file in files:
+            file.close()
+        if writer is not None:
+            os.close(writer)
+
+    @property
+    def returncode(self):
+        return self._process.exitcode
+
+    def poll(self):
+        return self.returncode
+
+    def wait(self, timeout=240):
+        self._process.join(timeout)
+        if self.returncode is None:
+            self.kill()
+            raise TimeoutExpired(self.args, timeout)
+        return self.returncode
+
+    def communicate(self):
+        """What it printed and said, once it has ended, and nothing."""
+        said = None
+        if self.stdout and not self.stdout.closed:
+            with self.stdout:
+                said = self.stdout.read()
+        self.wait()
+        return said, None
+
+    def send_signal(self, number):
+        if self.returncode is None:
+            os.kill(self.pid, number)
+
+    def kill(self):
+        self._process.kill()
+        self._process.join()
+
+    def terminate(self):
+        self._process.terminate()
+
+
+def ended(arguments, cwd, variables):
+    """Runs a verb to its end; its exit status, what it printed and what it said."""
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        status = Verb(arguments, cwd, variables, out, err).wait()
+        out.seek(0)
+        err.seek(0)
+        return status, out.read(), err.read()
+
+
+def environment():
+    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
+    return kept | {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
+
+
+def _do(arguments, cwd, variables, out, err):
+    from builder import gallery
+    from builder.__main__ import main
+
+    gallery.LIBRARY = "no_such_library"
+    os.dup2(out.fileno(), 1)
+    os.dup2(err.fileno(), 2)
+    # The old ones know whether what they wrote to was a file, a pipe or a terminal.
+    sys.stdout = os.fdopen(1, "w", closefd=False)
+    sys.stderr = os.fdopen(2, "w", buffering=1, errors="backslashreplace", closefd=False)
+    os.environ.clear()
+    os.environ.update(variables)
+    os.chdir(cwd)
+    try:
+        sys.exit(main(arguments))
+    finally:
+        atexit._run_exitfuncs()
