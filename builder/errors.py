@@ -113,6 +113,16 @@ def first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
+def in_one_line(error: Exception) -> str:
+    """What went wrong in a process whose errors are told in another one."""
+    if isinstance(error, DeepDialogueError):
+        return str(error)
+    if isinstance(error, OSError):
+        where = f"{error.filename}: " if error.filename else ""
+        return f"{where}{error.strerror or error}"
+    return f"a fault of this program or of a library: {type(error).__name__}: {first_line(error)}"
+
+
 def nearest(name: str, known: Iterable[str]) -> str:
     """The repair for a misspelt name: the closest known one, or the list of them all.
 

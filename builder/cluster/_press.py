@@ -13,7 +13,7 @@ import pyarrow as pa
 
 from builder.config import Needs
 from builder.dataset import Shard
-from builder.errors import DeepDialogueError, RunError
+from builder.errors import RunError, in_one_line
 from builder.progress import relay
 from builder.records import Record
 from builder.run import Run
@@ -54,8 +54,8 @@ class Packer:
                 for shard in written.shards:
                     self._share.create(f"{_FOLDER}/{shard.sha256}", (Path(name) / shard.path).read_bytes())
             return Packed(tuple(written.shards), self._kept(written.entries))
-        except DeepDialogueError as error:
-            return Packed(fault=str(error))
+        except Exception as error:  # noqa: BLE001 - for Ray any error but an answer is the end of the cluster
+            return Packed(fault=in_one_line(error))
 
     def _kept(self, entries: list[pa.Table]) -> str:
         if not entries:

@@ -12,7 +12,7 @@ from typing import Literal
 
 from builder.config import Site
 from builder.core.part import Part
-from builder.errors import BusyError, ConfigError, DeepDialogueError, OvertakenError, first_line
+from builder.errors import BusyError, ConfigError, DeepDialogueError, OvertakenError, in_one_line
 from builder.pipeline import STAGES, stage
 from builder.progress import relay
 from builder.records import Record
@@ -81,20 +81,14 @@ class Worker:
                 return await self._work
         except asyncio.CancelledError:
             return Outcome(part.name, "stopped")
-        except DeepDialogueError as error:
-            kinds: dict[type[DeepDialogueError], Ending] = {
+        except Exception as error:  # noqa: BLE001 - as in `__main__`, for whoever looks at all parts
+            kinds: dict[type[Exception], Ending] = {
                 ConfigError: "refused",
                 BusyError: "lost",
                 OvertakenError: "lost",
             }
             ending: Ending = next((kinds[kind] for kind in kinds if isinstance(error, kind)), "failed")
-            return Outcome(part.name, ending, message=str(error))
-        except OSError as error:
-            where = f"{error.filename}: " if error.filename else ""
-            return Outcome(part.name, "failed", message=f"{where}{error.strerror or error}")
-        except Exception as error:  # noqa: BLE001 - as in `__main__`, for whoever looks at all parts
-            said = f"a fault of this program or of a library: {type(error).__name__}: {first_line(error)}"
-            return Outcome(part.name, "failed", message=said)
+            return Outcome(part.name, ending, message=in_one_line(error))
 
     async def _brought(self, part: Part, stages: tuple[str, ...], twins: str) -> Outcome:
         share = Share(self._url)

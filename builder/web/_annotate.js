@@ -7,6 +7,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const rows = all(".criterion"), sheet = one("#sheet"), note = one("#note");
   const tab = crypto.getRandomValues(new Uint32Array(2)).join("-");
   const owed = []; // in order, and none of it sent yet
+  const drafts = new Map(); // notes on dialogues that were left before they had a score
   let number = 0, key = "", noted = "", at = 0, sending = false;
   let waiting = []; // the keys for the dialogue that is on its way; null where none is
 
@@ -57,6 +58,7 @@ document.addEventListener("DOMContentLoaded", () => {
     send();
   };
   const show = (item) => {
+    if (key) drafts.set(key, rows.some(value) ? "" : note.value);
     key = item.key;
     one("#top").innerHTML = item.top;
     one("#item").innerHTML = item.dialogue;
@@ -64,7 +66,8 @@ document.addEventListener("DOMContentLoaded", () => {
     rows.forEach((row) => row.querySelectorAll("input").forEach((input) => {
       input.checked = item.scores[row.dataset.name] === Number(input.value);
     }));
-    note.value = noted = item.note;
+    noted = item.note;
+    note.value = item.note || drafts.get(key) || "";
     speak();
     focus(unscored());
     window.scrollTo(0, 0);

@@ -1,11 +1,14 @@
 """What a worker promises, asked as Ray asks it."""
 
 import asyncio
+import re
+import shutil
 from contextlib import asynccontextmanager
 
 import pytest
 
 from builder import progress
+from builder.cluster._press import Packer
 from builder.cluster._worker import Worker
 from builder.config import load_site, load_study
 from builder.core.part import Part
@@ -13,6 +16,7 @@ from builder.core.vocabulary import Model
 from builder.llm.tgi import TGI
 from builder.run import Run, begun
 from builder.share import Share
+from builder.stages.package import Cell
 from builder.tts.espeak import Espeak
 from tests.commands import REHEARSAL, site, study
 from tests.servers.tgi import TGIServer
@@ -83,6 +87,15 @@ def test_what_is_wrong_for_every_part_is_refused_and_the_rest_is_an_answer(share
     failed = asyncio.run(ending(dead, "plan", "generate"))
     assert failed.ending == "failed"
     assert "http://127.0.0.1:9" in failed.message
+
+
+def test_what_keeps_a_shard_from_being_written_is_an_answer_that_names_it(share, tmp_path):
+    asyncio.run(worker(share, tmp_path).work(Part(index=1, count=1), ("plan", "generate", "judge"), ""))
+    packer = Packer(share.url)
+    cell = Cell("text-only", "train", "travel", tuple(sorted(held(share))))
+    shutil.rmtree(share.scratch())
+    share.scratch().write_text("")
+    assert re.fullmatch(rf"{re.escape(str(share.scratch()))}/\w+: Not a directory", packer.pack(cell).fault)
 
 
 def test_a_worker_that_is_stopped_publishes_what_is_finished(share, tmp_path):

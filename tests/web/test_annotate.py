@@ -382,6 +382,24 @@ def test_time_is_that_of_whoever_is_at_it_and_a_long_pause_counts_no_more_than_a
     assert store.opinion("anna", key).seconds == 203.0
 
 
+def test_a_note_is_there_again_on_a_dialogue_that_was_left_before_it_had_a_score(serving, page, tmp_path):
+    run = made(tmp_path / "run")
+    with serving("annotate", "run", "--sample", 3, "--overlap", 3) as server:
+        log_in(page, server.address, "anna")
+        shown(page, 1)
+        press(page, [*"333333", "Enter"])
+        shown(page, 2)
+        press(page, [*"nodd", "Escape", "ArrowLeft"])
+        shown(page, 1)
+        assert page.input_value("#note") == ""
+        press(page, ["Enter"])
+        shown(page, 2)
+        assert page.input_value("#note") == "odd"
+        press(page, ["4"])
+        page.get_by_text("not scored yet: ").wait_for()
+    assert sorted(one.reason for one in annotations(run)) == ["", "odd"]
+
+
 def test_a_note_waits_for_the_first_score_and_half_a_character_breaks_nothing(at_hand):
     page, store = at_hand
     key = next(iter(store.items("anna")))
