@@ -6,7 +6,8 @@ Law of the file: what only reads takes a URL as it takes a path; what writes int
 import argparse
 from pathlib import Path
 
-from builder.share import Share, is_url
+from builder.errors import ConfigError
+from builder.share import Share, is_url, pulled_from
 
 
 class Shared(str):
@@ -28,6 +29,18 @@ def to_write(written: str) -> Path:
             f"instead of {written.rpartition('@')[2]!r}"
         )
     return Path(written)
+
+
+def beside(path: Path, name: str) -> Path:
+    """Where a verb that only reads a run leaves what it makes, unless it is told where: in the run folder.
+
+    Raises:
+        ConfigError: the run was named by a URL, and has no folder but one for a while.
+    """
+    share = pulled_from(path)
+    if share and path.parent == share.scratch():
+        raise ConfigError(f"{share.url}: --out is not given: name the folder for the {name}")
+    return path / name
 
 
 def opened(options: argparse.Namespace) -> None:

@@ -93,5 +93,6 @@ def test_what_cannot_be_done_to_a_shared_run_is_one_line_with_the_repair(run, wh
     assert "credentials come from the environment" in said
     assert "5ecret" not in said
     run("generate", what, "--site", where, "--run", run.url, "--part", "1/2")
+    assert "--out is not given: name the folder for the report" in run("report", run.url, status=1)
     said = run("generate", "deepdialogue", "--site", where, "--run", run.url, "--part", "1/2", status=1)
     assert "is pinned to another study" in said
