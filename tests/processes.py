@@ -35,9 +35,10 @@ class Verb:
         variables: all of its environment.
         out: a file that takes what it prints; None keeps it for `communicate`.
         err: a file that takes what it says; None lets it go with `out`.
+        do: a function of a module, which takes the arguments in the place of the command line.
     """
 
-    def __init__(self, arguments, cwd, variables, out=None, err=None):
+    def __init__(self, arguments, cwd, variables, out=None, err=None, do=None):
         self.args = [*map(str, arguments)]
         self.stdout, writer = None, None
         if out is None:
@@ -49,7 +50,7 @@ class Verb:
         files = [
             Connection(os.dup(file if isinstance(file, int) else file.fileno())) for file in (out, err or out)
         ]
-        self._process = _FORKING.Process(target=_do, args=(self.args, cwd, variables, *files))
+        self._process = _FORKING.Process(target=_do, args=(do, self.args, cwd, variables, *files))
         self._process.start()
         self.pid = self._process.pid
         for file in files:
@@ -106,7 +107,7 @@ def environment():
     return kept | {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
 
 
-def _do(arguments, cwd, variables, out, err):
+def _do(do, arguments, cwd, variables, out, err):
     from builder import gallery
     from builder.__main__ import main
 
@@ -120,6 +121,6 @@ def _do(arguments, cwd, variables, out, err):
     os.environ.update(variables)
     os.chdir(cwd)
     try:
-        sys.exit(main(arguments))
+        sys.exit((do or main)(arguments))
     finally:
         atexit._run_exitfuncs()

@@ -1,13 +1,8 @@
-"""Work on a part of a share as the stages do it, item by item, and what is published of it in the end.
-
-Run as a program it works on one part in a process of its own: `parts.py URL K/N WHO EVERY [before|after NUMBER]` publishes
-after every so many items, and kills itself before or after it has created so many objects.
-"""
+"""Work on a part of a share as the stages do it, item by item, and what is published of it in the end."""
 
 import json
 import os
 import signal
-import sys
 from pathlib import Path
 
 from builder.audio import decode, sha256_of
@@ -100,8 +95,14 @@ def _kill_at(when, number):
         kind.create = counting(kind.create)
 
 
-if __name__ == "__main__":
-    url, part, who, every, *when = sys.argv[1:]
+def main(arguments):
+    """Works on one part, as a process of its own.
+
+    Args:
+        arguments: URL, K/N, WHO and EVERY, after so many items it publishes; with `before` or `after` and a number it kills
+            itself before or after it has created so many objects.
+    """
+    url, part, who, every, *when = arguments
     if when:
         _kill_at(when[0], int(when[1]))
     work(Share(url), Part.parse(part), who, int(every))

@@ -4,8 +4,6 @@ import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -15,23 +13,17 @@ from builder.core.part import Part
 from builder.errors import BusyError, EndpointError, OvertakenError, RunError, StorageError
 from builder.run import Run
 from builder.share import _desk
+from tests.processes import Verb
 from tests.servers.s3 import BUCKET
 from tests.share import parts
 from tests.share.parts import all_ids, begun, do, owed, published, work
 
 HALF, OTHER = Part.parse("1/2"), Part.parse("2/2")
-ROOT = Path(__file__).parents[2]
 
 
 def worker(share, who, *, every=1, part="1/2", when=(), **environment):
-    command = [sys.executable, parts.__file__, share.url, part, who, str(every), *map(str, when)]
-    return subprocess.Popen(
-        command,
-        env=os.environ | {"PYTHONPATH": str(ROOT)} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+    arguments = [share.url, part, who, every, *when]
+    return Verb(arguments, Path.cwd(), os.environ | environment, do=parts.main)
 
 
 def left(share):
