@@ -32,7 +32,7 @@ TWINS_MS = 0.14
 """CPU of a dialogue, of finding near-duplicates alone (weight)."""
 CLIP_MS_A_SECOND = (8.9 + 13.2 + 1.6) / 5.1
 """CPU of a second of speech: every check, mastering, FLAC (S3)."""
-PACKAGE_S_A_BYTE = 1.13 / 194e6
+PACKAGE_S_A_BYTE = 2.24 / 388e6
 """CPU of a byte of FLAC, in both views (P1)."""
 GENERATE_BYTES, JUDGE_BYTES, PACKAGE_BYTES = 380, 3_130, 1_090
 """Peak memory of a dialogue more, between 8,000 and 65,600 (W4)."""

@@ -25,12 +25,13 @@ from rich.console import Console
 from builder.commands import commands
 from builder.config import Site, Study, load_site, load_study
 from builder.core.part import Part
-from builder.errors import ConfigError, DeepDialogueError, first_line
+from builder.errors import ConfigError, DeepDialogueError, in_one_line
 from builder.folders import opened
 from builder.pipeline import STAGES, generate_and_judge, stage
-from builder.progress import plain, say
+from builder.progress import say
 from builder.run import TWINS, Run, Tally, begun
 from builder.share import Share, is_url, pulled_from
+from builder.signals import handlers_kept
 from builder.twins import find
 from builder.views import show_estimate, show_plan
 from builder.whole import put
@@ -95,7 +96,11 @@ def main(arguments: list[str] | None = None) -> int:
     with suppress(ValueError):  # where a system has no limit, but does not take that for one
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     try:
-        with _stoppable():
+        # Put back afterwards, or the processes that a caller forks later would outlive their SIGTERM.
+        with handlers_kept():
+            # A shell starts its background jobs deaf to SIGINT; ours stop cleanly by it and by SIGTERM.
+            signal.signal(signal.SIGINT, signal.default_int_handler)
+            signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
             opened(options)
             status: int = options.do(options)
             sys.stdout.flush()
@@ -121,31 +126,12 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception as error:
         if os.environ.get(_TRACEBACK):
             raise
-        said = plain(f"{type(error).__name__}: {first_line(error)}")
         say(
-            f"deepdialogue: error: a fault of this program or of a library: {said}: what is finished is kept; "
+            f"deepdialogue: error: {in_one_line(error)}: what is finished is kept; "
             f"{_TRACEBACK}=1 shows where it happened, which a report of it should say"
         )
         return 1
     return status
-
-
-@contextmanager
-def _stoppable() -> Iterator[None]:
-    """SIGINT and SIGTERM stop what runs within, cleanly and alike; a shell starts its background jobs deaf to the first.
-
-    A caller's own handling is put back, or the processes that it forks later would outlive their SIGTERM.
-    """
-    handlers = {
-        signal.SIGINT: signal.default_int_handler,
-        signal.SIGTERM: lambda *_: signal.raise_signal(signal.SIGINT),
-    }
-    before = {number: signal.signal(number, handler) for number, handler in handlers.items()}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler or signal.SIG_DFL)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -266,7 +252,7 @@ class _AtDesk(NamedTuple):
 @contextmanager
 def _at_desk(share: Share, study: Study | None, site: Site | None, part: Part) -> Iterator[_Place]:
     if study is not None:
-        share.create("run.json", begun(study))
+        share.begin(begun(study))
     with share.working(part) as desk, Run(desk.folder, study, site, part=part, desk=desk) as run:
         yield _AtDesk(run, share)
 

@@ -28,7 +28,7 @@ from builder.records import Record, convert
 _SECRET_KEY = re.compile(r"(?<![a-z])(api_?key|token|password|secret|authorization)$", re.IGNORECASE)
 _SECRET = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|Bearer\s+\S{8,})")
 _CONFIG_NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
-BY_PARTS = ("plan", "generate", "judge", "synthesize", "measure", "package")
+_ON_A_CLUSTER = ("plan", "generate", "judge", "synthesize", "measure", "package")
 """The stages that several workers of a cluster may share."""
 TEXT_ONLY = "text-only"
 """The dataset config without audio, which every study has."""
@@ -144,9 +144,9 @@ class Ray(Record):
 
     def __post_init__(self) -> None:
         for stage in self.needs:
-            if stage not in BY_PARTS:
+            if stage not in _ON_A_CLUSTER:
                 raise ValueError(
-                    f"needs.{stage} is no stage that is worked on by parts: {nearest(stage, BY_PARTS)}"
+                    f"needs.{stage} is no stage that is worked on by parts: {nearest(stage, _ON_A_CLUSTER)}"
                 )
 
 

@@ -31,7 +31,7 @@ def to_write(written: str) -> Path:
     return Path(written)
 
 
-def beside(path: Path, name: str) -> Path:
+def inside(path: Path, name: str) -> Path:
     """Where a verb that only reads a run leaves what it makes, unless it is told where: in the run folder.
 
     Raises:

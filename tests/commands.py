@@ -4,11 +4,12 @@ import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 from builder.config import resources
-from tests.processes import Verb, ended, environment
+from tests.processes import Verb, environment
 
 REHEARSAL = '[models."*"]\nbackend = "rehearsal"\n\n[speech."*"]\nengine = "espeak"\n'
 
@@ -26,7 +27,11 @@ def deepdialogue(*arguments, cwd, python=None, preexec=None):
             preexec_fn=preexec,
             check=False,
         )
-    return subprocess.CompletedProcess(arguments, *ended(arguments, cwd, environment()))
+    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
+        status = Verb(arguments, cwd, environment(), out, err).wait()
+        out.seek(0)
+        err.seek(0)
+        return subprocess.CompletedProcess(arguments, status, out.read(), err.read())
 
 
 def started(*arguments, cwd):

@@ -4,7 +4,6 @@ import atexit
 import multiprocessing
 import os
 import sys
-import tempfile
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
 from subprocess import TimeoutExpired
@@ -91,15 +90,6 @@ class Verb:
 
     def terminate(self):
         self._process.terminate()
-
-
-def ended(arguments, cwd, variables):
-    """Runs a verb to its end; its exit status, what it printed and what it said."""
-    with tempfile.TemporaryFile("w+") as out, tempfile.TemporaryFile("w+") as err:
-        status = Verb(arguments, cwd, variables, out, err).wait()
-        out.seek(0)
-        err.seek(0)
-        return status, out.read(), err.read()
 
 
 def environment():

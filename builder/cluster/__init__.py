@@ -47,7 +47,7 @@ class Cluster:
         self._open = ExitStack()
         self._view = self._open.enter_context(ExitStack())
         if study is not None:
-            self._share.create("run.json", begun(study))
+            self._share.begin(begun(study))
         self.run = self._viewed(study)
         """Its view, as it was after the latest stage; to be read."""
 

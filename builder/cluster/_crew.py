@@ -6,12 +6,11 @@ Law of the file: here arrive names of parts, tallies, counts and lines; no row, 
 """
 
 import os
-import signal
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from types import TracebackType
@@ -29,6 +28,7 @@ from builder.progress import Bar, bar, say
 from builder.run import Tally
 from builder.shards import Written
 from builder.share import Share
+from builder.signals import handlers_kept
 from builder.stages.package import Cell
 
 _POLL_S = 1.0
@@ -87,7 +87,7 @@ class Crew:
         with suppress(AttributeError):
             # Of every worker that dies Ray says so in ten lines on the standard output, whatever it is told to log.
             ray._private.worker.print_to_stdstream = lambda *_, **__: None  # noqa: SLF001
-        with _own_handlers():
+        with handlers_kept():
             try:
                 _knock(table.address)
                 ray.init(logging_level="CRITICAL", **settings)
@@ -104,7 +104,7 @@ class Crew:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        with _own_handlers():
+        with handlers_kept():
             self._dismiss()
             self._ray.shutdown()
 
@@ -312,14 +312,3 @@ def _knock(address: str) -> None:
     host, _, port = address.rpartition(":")
     if host and port.isdecimal() and "/" not in host:
         socket.create_connection((host.strip("[]"), int(port)), timeout=10).close()
-
-
-@contextmanager
-def _own_handlers() -> Iterator[None]:
-    """Keeps what is done on a signal, which Ray would replace."""
-    kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield
-    finally:
-        for number, handler in kept.items():
-            signal.signal(number, handler)

@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from builder.evidence import Absent, Options, names
-from builder.folders import beside, to_read
+from builder.folders import inside, to_read
 from builder.records import convert
 from builder.run import Run
 
@@ -70,7 +70,7 @@ def do(options: argparse.Namespace) -> int:
     if options.concreteness:
         asked["concreteness"] = options.concreteness
     chosen = convert(asked, Options, "report")
-    out = options.out or beside(options.run, "-".join(["report", *options.only]))
+    out = options.out or inside(options.run, "-".join(["report", *options.only]))
     with Run(options.run, writable=False) as run:
         found = report(run, out, chosen, options.only)
     for name, finding in found.items():

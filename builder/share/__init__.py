@@ -87,19 +87,30 @@ class Share:
         """An object's bytes; None where there is none."""
         return self._storage.read(name)
 
-    def create(self, name: str, content: bytes) -> bool:
-        """Makes an object; False where there is one already, which stays as it is.
+    def begin(self, pin: bytes) -> bool:
+        """Shares a run; False where one is shared already, which stays as it is.
+
+        Args:
+            pin: its `run.json`.
 
         Raises:
             StorageError: the storage does not answer, or replaces objects though it is asked not to.
         """
-        created = self._storage.create(name, content)
-        if created and name == PIN and self._storage.create(name, content):
+        created = self._storage.create(PIN, pin)
+        if created and self._storage.create(PIN, pin):
             raise StorageError(
                 f"{self.url}: the storage replaces objects though it is asked not to (If-None-Match), so that two nodes would "
                 f"write over each other: use a newer version of it, or a network disk"
             )
         return created
+
+    def create(self, name: str, content: bytes) -> bool:
+        """Makes an object; False where there is one already, which stays as it is.
+
+        Raises:
+            StorageError: the storage does not answer.
+        """
+        return self._storage.create(name, content)
 
     def clear(self, folder: str) -> None:
         """Takes away what lies in a folder that only passes through, and that nobody needs any more."""

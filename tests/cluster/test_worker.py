@@ -32,7 +32,7 @@ def share(tmp_path, monkeypatch):
         str(study(tmp_path, dialogues_per_cell="3", pairings='["phi4-mini"]', turns="{ min = 3, max = 3 }"))
     )
     share = Share(str(tmp_path / "shared"))
-    share.create("run.json", begun(what))
+    share.begin(begun(what))
     return share
 
 

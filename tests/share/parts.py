@@ -18,7 +18,7 @@ def begun(url, study=None):
     """A share of a small study without judges, of which nothing is done yet."""
     share = Share(url)
     pin = {"study": study or small(judges=()), "rehearsal": {}, "formerly": ()}
-    assert share.create("run.json", encode(pin))
+    assert share.begin(encode(pin))
     return share
 
 

@@ -180,7 +180,7 @@ def test_an_object_that_is_gone_is_named(tmp_path, environment):
 def test_storage_that_replaces_objects_though_asked_not_to_is_refused_at_the_start(s3):
     s3.conditional = False
     with pytest.raises(StorageError, match=r"replaces objects though it is asked not to \(If-None-Match\)"):
-        Share(f"s3://{BUCKET}/careless/run").create("run.json", b"{}")
+        Share(f"s3://{BUCKET}/careless/run").begin(b"{}")
 
 
 def test_a_view_of_what_was_shared_before_under_the_same_name_is_not_mixed_with_what_is_now(
@@ -256,7 +256,7 @@ def test_without_the_library_for_s3_what_to_install_is_said(monkeypatch):
 
 def test_a_bucket_that_is_not_there_and_a_server_that_is_not_are_one_line_each(s3, monkeypatch, reconnected):
     with pytest.raises(StorageError, match="s3://nowhere/run: does not answer as it should"):
-        Share("s3://nowhere/run").create("run.json", b"{}")
+        Share("s3://nowhere/run").begin(b"{}")
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
     reconnected()
     with pytest.raises(

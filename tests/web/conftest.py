@@ -7,8 +7,8 @@ from itertools import count
 
 import pytest
 
-from tests.commands import REHEARSAL, site, study
-from tests.web.processes import Served, done
+from tests.commands import REHEARSAL, deepdialogue, site, study
+from tests.web.processes import Served
 
 ACCOUNTS = "anna:correct-horse ben:battery-staple cora:trombone-cloud dan:velvet-anchor elm:copper-lantern"
 PASSWORDS = dict(account.split(":") for account in ACCOUNTS.split())
@@ -96,5 +96,6 @@ def rehearsed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rehearsed")
     plan, where = study(folder), site(folder, REHEARSAL)
     for verb in (("plan", plan), ("generate",), ("judge",), ("synthesize",)):
-        done(*verb, "--run", "run", "--site", where, cwd=folder)
+        done = deepdialogue(*verb, "--run", "run", "--site", where, cwd=folder)
+        assert done.returncode == 0, done.stderr
     return folder

@@ -1,4 +1,4 @@
-"""Pages' servers, and the verbs that make what they show."""
+"""Pages' servers."""
 
 import re
 import time
@@ -6,13 +6,6 @@ import time
 from tests.processes import Verb, environment
 
 _PATIENCE_S = 60
-
-
-def done(*arguments, cwd):
-    """Runs a verb to its end."""
-    process = Verb(arguments, cwd, environment())
-    said, _ = process.communicate()
-    assert process.returncode == 0, said
 
 
 class Served:

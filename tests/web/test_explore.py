@@ -12,10 +12,9 @@ from builder.core.scenario import Scenario
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict
 from builder.errors import ConfigError
 from builder.run import Failure, Run
-from tests.commands import tree
+from tests.commands import deepdialogue, tree
 from tests.runs import held, small
 from tests.web.conftest import ACCOUNTS, log_in, served
-from tests.web.processes import done
 
 HOSTILE = (
     '<script>window.owned = 1</script><img src=x onerror="window.owned = 1"> {{value}} ${1 + 1} </p></div>'
@@ -26,7 +25,8 @@ LOST = "phi4-mini/work_9_3"
 @pytest.fixture(scope="module")
 def packaged(rehearsed):
     """The rehearsed run, and beside it the dataset packaged of it."""
-    done("package", "--run", "run", "--site", "site.toml", "--out", "out", cwd=rehearsed)
+    done = deepdialogue("package", "--run", "run", "--site", "site.toml", "--out", "out", cwd=rehearsed)
+    assert done.returncode == 0, done.stderr
     return rehearsed
 
 
