@@ -15,7 +15,7 @@ import io
 import json
 import os
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +29,17 @@ Rows = dict[str, list[dict[str, Any]]]
 """By split, as plain data: labels as names, a clip as what `fingerprint` makes of it."""
 
 
-def compare(folder: Path, configs: Sequence[str] = CONFIGS) -> dict[str, dict[str, Rows | str]]:
-    """Loads the configs in every way.
+def compare(folder: Path) -> dict[str, dict[str, Rows | str]]:
+    """Loads every config in every way.
 
     Returns:
         By config and way, the rows; or, for a way that cannot work here, the reason.
     """
     os.chdir(folder.parent)
-    by_name = {config: _by_name(folder.name, config) for config in configs}
+    by_name = {config: _by_name(folder.name, config) for config in CONFIGS}
     # Only after the bare name, which must not need it; and last in line, where it cannot hide another module.
     sys.path.append(str(Path(__file__).resolve().parents[1]))
-    return {config: by_name[config] | _with_module(folder, config) for config in configs}
+    return {config: by_name[config] | _with_module(folder, config) for config in CONFIGS}
 
 
 def _by_name(name: str, config: str) -> dict[str, Rows | str]:
@@ -157,12 +157,9 @@ if __name__ == "__main__":
         description="Loads a packaged dataset in every way and compares the rows."
     )
     arguments.add_argument("folder", type=Path, help="a packaged folder, such as dist/deepdialogue")
-    arguments.add_argument(
-        "configs", nargs="*", default=CONFIGS, help="all that the folder has, unless named"
-    )
     arguments.add_argument("--json", action="store_true", help="print every row of every way instead")
     given = arguments.parse_args()
-    loaded = compare(given.folder.resolve(), given.configs)
+    loaded = compare(given.folder.resolve())
     if given.json:
         print(json.dumps(loaded))
     elif not report(loaded):

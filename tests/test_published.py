@@ -122,7 +122,7 @@ def test_load_dataset_of_every_version_opens_it(packaged, version, tmp_path):
         "PYTHONPATH": str(ROOT),
     }
     done = subprocess.run(
-        [python, ROOT / "tests/loading.py", packaged, "xtts", "text-only"],
+        [python, ROOT / "tests/loading.py", packaged],
         env=environment,
         capture_output=True,
         text=True,
