@@ -245,10 +245,11 @@ async def _hold(study: Study, finding: Finding, endpoint: Endpoint) -> None:
             step = talk.send(completion)
     except ReplyError as error:
         finding.doubts.append(f"did not keep to the rules of a reply: {error}")
-    finding.facts.append(
-        f"turn {position + 1} after {completion.prompt_tokens} tokens: {completion.completion_tokens} tokens "
-        f"in {passed:.2f} s"
+    read, written = (
+        "?" if tokens is None else tokens
+        for tokens in (completion.prompt_tokens, completion.completion_tokens)
     )
+    finding.facts.append(f"turn {position + 1} after {read} tokens: {written} tokens in {passed:.2f} s")
 
 
 def _longest(study: Study, model: str) -> tuple[Scenario, int] | None:

@@ -21,7 +21,7 @@ import msgspec
 
 from builder.core.part import Part
 from builder.core.prompt import Completion, Prompt
-from builder.core.usage import Budget, Price, Usage, currency_of, exceeded, price_of
+from builder.core.usage import Budget, Price, Usage, counted, currency_of, exceeded, price_of
 from builder.errors import BudgetError, ConfigError
 from builder.ledger import Ledger
 from builder.llm import Endpoint
@@ -96,9 +96,9 @@ class Metered:
         try:
             answer = await self.endpoint.complete(prompt)
         except BaseException:
-            meter.leave(self, begin, failed=1)
+            meter.leave(self, begin, None)
             raise
-        meter.leave(self, begin, answer.prompt_tokens, answer.completion_tokens)
+        meter.leave(self, begin, answer)
         return answer
 
     def told(self) -> Usage:
@@ -229,23 +229,9 @@ class Meter(AbstractContextManager["Meter"]):
         self._idle.clear()
         return self.clock()
 
-    def leave(
-        self,
-        metered: Metered,
-        begin: float,
-        prompt_tokens: int = 0,
-        completion_tokens: int = 0,
-        *,
-        failed: int = 0,
-    ) -> None:
-        """Counts a prompt as ended."""
-        self._usage[metered.model] += Usage(
-            calls=1,
-            failed=failed,
-            prompt_tokens=prompt_tokens,
-            completion_tokens=completion_tokens,
-            latency_s=self.clock() - begin,
-        )
+    def leave(self, metered: Metered, begin: float, answer: Completion | None) -> None:
+        """Counts a prompt as ended; None where it came to nothing."""
+        self._usage[metered.model] += counted(answer, self.clock() - begin)
         metered.in_flight -= 1
         self._in_flight -= 1
         if not self._in_flight:

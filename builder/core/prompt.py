@@ -55,8 +55,16 @@ class Completion(Record):
     text: str
     finish_reason: Literal["stop", "length"]
     """`length`: cut off at `max_tokens`."""
-    prompt_tokens: int
-    completion_tokens: int
+    prompt_tokens: int | None = None
+    """None: the server did not say."""
+    completion_tokens: int | None = None
+    """Those of the thinking included; None: the server did not say."""
+    thinking: str = ""
+    """What a reasoning model thought before it answered, which is no part of `text`."""
+    thinking_tokens: int | None = None
+    """Of `completion_tokens`; None: the server did not say."""
+    model: str = ""
+    """What the answer says has answered, in the server's own words; empty: it did not say."""
 
 
 def check_template(template: str, placeholders: tuple[str, ...]) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from builder.core.prompt import Completion
 from builder.records import Record
 
 Money = Annotated[float, msgspec.Meta(ge=0)]
@@ -24,12 +25,17 @@ class Usage(Record):
     """Tries at a server that failed, where there is one; all but the last of a call that came to nothing were made again."""
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    """As far as the servers say."""
     latency_s: float = 0.0
     """From asking to the answer, waiting and retries included, in seconds, of all calls together."""
     queue_s: float = 0.0
     """In the server's queue, in seconds, of all calls together, as far as the endpoint tells."""
     open_s: float = 0.0
     """How long an endpoint of the model was held open, in seconds; several at once count once."""
+    thinking_tokens: int = 0
+    """Of the completion tokens, those that were thought and not said, as far as the servers say."""
+    uncounted: int = 0
+    """Answers whose tokens the server did not say, so that the sums above are short of theirs."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -41,6 +47,8 @@ class Usage(Record):
             self.latency_s + other.latency_s,
             self.queue_s + other.queue_s,
             self.open_s + other.open_s,
+            self.thinking_tokens + other.thinking_tokens,
+            self.uncounted + other.uncounted,
         )
 
     def __sub__(self, earlier: "Usage") -> "Usage":
@@ -54,12 +62,33 @@ class Usage(Record):
             self.latency_s - earlier.latency_s,
             self.queue_s - earlier.queue_s,
             self.open_s - earlier.open_s,
+            self.thinking_tokens - earlier.thinking_tokens,
+            self.uncounted - earlier.uncounted,
         )
 
     @property
     def tokens(self) -> int:
         """Of prompts and completions together."""
         return self.prompt_tokens + self.completion_tokens
+
+
+def counted(answer: Completion | None, latency_s: float) -> Usage:
+    """The usage that one call is.
+
+    Args:
+        answer: None where it came to nothing.
+        latency_s: how long it took.
+    """
+    if answer is None:
+        return Usage(calls=1, failed=1, latency_s=latency_s)
+    return Usage(
+        calls=1,
+        prompt_tokens=answer.prompt_tokens or 0,
+        completion_tokens=answer.completion_tokens or 0,
+        latency_s=latency_s,
+        thinking_tokens=answer.thinking_tokens or 0,
+        uncounted=int(answer.prompt_tokens is None or answer.completion_tokens is None),
+    )
 
 
 class Price(Record):

@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.core.usage import Budget, Price, Usage, currency_of, exceeded, price_of, spent
+from builder.core.prompt import Completion
+from builder.core.usage import Budget, Price, Usage, counted, currency_of, exceeded, price_of, spent
 from builder.errors import ConfigError
 from builder.records import convert
 
@@ -32,6 +33,8 @@ usages = st.builds(
     latency_s=amounts.map(float),
     queue_s=amounts.map(float),
     open_s=amounts.map(float),
+    thinking_tokens=amounts,
+    uncounted=amounts,
 )
 
 
@@ -43,6 +46,27 @@ def test_usage_adds_up_in_every_field_and_what_was_added_is_what_came_since(one,
     assert both == other + one
     assert both - one == other
     assert one + Usage() == one
+
+
+@pytest.mark.parametrize(
+    ("answer", "usage"),
+    [
+        (None, Usage(calls=1, failed=1, latency_s=2.0)),
+        (
+            Completion(
+                text="", finish_reason="stop", prompt_tokens=7, completion_tokens=9, thinking_tokens=5
+            ),
+            Usage(calls=1, prompt_tokens=7, completion_tokens=9, thinking_tokens=5, latency_s=2.0),
+        ),
+        (
+            Completion(text="", finish_reason="stop", prompt_tokens=7),
+            Usage(calls=1, prompt_tokens=7, uncounted=1, latency_s=2.0),
+        ),
+        (Completion(text="", finish_reason="stop"), Usage(calls=1, uncounted=1, latency_s=2.0)),
+    ],
+)
+def test_a_call_is_counted_with_what_the_server_says_and_as_uncounted_where_it_does_not(answer, usage):
+    assert counted(answer, 2.0) == usage
 
 
 def test_tokens_are_those_of_prompts_and_completions():
