@@ -1,11 +1,13 @@
 """A subset as a `datasets.IterableDataset`, so that map, filter, take, DataLoader workers and nodes are what everyone knows.
 
 What is ours is the order: `shuffle` mixes runs of a few megabytes from all over the subset, and a state is the number of rows
-given out, so that resuming is exact in the middle of a shuffled epoch, too.
+given out, so that resuming is exact in the middle of a shuffled epoch, too. A state is where the next iteration begins; the
+one after it begins at the beginning, as the next epoch does.
 Law of the file: it is all that touches the insides of `datasets`, and works alike on 3.6, 4.8 and 5.2.
 """
 
 import copy
+import functools
 from collections.abc import Iterator
 from typing import Any
 
@@ -126,7 +128,7 @@ class Part(inside._BaseExamplesIterable):  # type: ignore[misc]  # noqa: SLF001 
 
     def _with(self, **changes: Any) -> "Part":
         changed = copy.copy(self)
-        changed.__dict__.update(changes)
+        changed.__dict__.update(changes, _state_dict=None)
         return changed
 
     def reshard_data_sources(self) -> "Part":
@@ -134,26 +136,106 @@ class Part(inside._BaseExamplesIterable):  # type: ignore[misc]  # noqa: SLF001 
         return self
 
     def _init_state_dict(self) -> dict[str, Any]:
-        self._state_dict: dict[str, Any] = {"done": 0, "rows": len(self), "seed": self._seed, "type": "Rows"}
+        self._state_dict: dict[str, Any] | None = self._beginning()
         return self._state_dict
 
+    def _beginning(self) -> dict[str, Any]:
+        """The state before the first row: what was given out, of which rows, in which order."""
+        window = None if self._seed is None else self._window_bytes
+        return {
+            "done": 0,
+            "rows": len(self),
+            "begin": self._begin,
+            "of": len(self._planned),
+            "seed": self._seed,
+            "window": window,
+            "type": "Rows",
+        }
+
     def load_state_dict(self, state_dict: dict[str, Any]) -> dict[str, Any]:
-        """Goes on after the rows that a state counts, if it is of these rows in this order."""
-        own = self._init_state_dict()
-        if any(state_dict.get(name) != own[name] for name in ("rows", "seed", "type")):
-            raise ValueError(
-                f"this state is of {state_dict.get('rows')} rows with seed {state_dict.get('seed')}, and here are "
-                f"{own['rows']} with seed {own['seed']}: load the same subset, for as many nodes and workers"
-            )
-        own["done"] = state_dict["done"]
+        """Goes on after the rows that a state counts. Iterating finds out whether it is of these rows in this order.
+
+        In a worker, `datasets` loads the state of the worker's share into the whole first, and into the share then.
+        """
+        own = self._state_dict or self._init_state_dict()
+        own.update(state_dict)
         return own
+
+    def _done(self, state: dict[str, Any]) -> int:
+        """How many rows a state counts, if it is of these rows in this order."""
+        own = self._beginning()
+        # Before its first row the state of a share is that of the whole, for nobody had dealt it yet.
+        shared = ("type", "of", "seed", "window") if state["done"] == 0 else own.keys() - {"done"}
+        if any(state.get(name) != own[name] for name in shared):
+            raise ValueError(
+                f"this state is of {state.get('rows')} rows with seed {state.get('seed')}, and here are {own['rows']} with "
+                f"seed {own['seed']}: load the same subset with the same memory_mb, for as many nodes and workers"
+            )
+        return int(state["done"])
 
     def __iter__(self) -> Iterator[tuple[int, Row]]:
         state = self._state_dict
         key = None if self._seed is None else (self._seed, self._epoch)
-        done = state["done"] if state else 0
+        done = 0
+        if state:
+            done = self._done(state)
+            state.update(self._beginning(), done=done)
         windows = Order(self._planned, key, self._window_bytes).windows(self._begin, self._end, done)
         for place, row in enumerate(self._reader.read(windows), start=self._begin + done):
             if state:
                 state["done"] += 1
             yield place, row
+
+
+def _reads_part(examples: Any) -> bool:
+    """Whether rows of a subset go into what `datasets` iterates over, by map, filter, take or the like."""
+    inner = (
+        [examples.ex_iterable] if hasattr(examples, "ex_iterable") else getattr(examples, "ex_iterables", [])
+    )
+    return isinstance(examples, Part) or any(map(_reads_part, inner))
+
+
+def _resume_exactly() -> None:
+    """Has `datasets` tell the resumed place before the first row, and use a state once, for whatever is made of a subset.
+
+    What `map` or `split_dataset_by_node` makes of a stream is of `datasets`' own class. A loader with workers takes a state
+    before a worker has given a row; and the second epoch after a resumed one is a whole one.
+    """
+    own = datasets.IterableDataset
+    if hasattr(own.load_state_dict, "deepdialogue"):
+        return
+    loaded, iterated = own.load_state_dict, own.__iter__
+
+    @functools.wraps(loaded)
+    def load_state_dict(self: Any, state_dict: dict[str, Any]) -> None:
+        loaded(self, state_dict)
+        if _reads_part(self._ex_iterable):
+            if self.epoch == 0:  # nobody has said which: that of the state
+                self.set_epoch(state_dict["epoch"])
+            self._state_dict = copy.deepcopy(state_dict)
+
+    @functools.wraps(iterated)
+    def __iter__(self: Any) -> Iterator[Any]:  # noqa: N807 - it is that method
+        if not _reads_part(self._ex_iterable):
+            return iterated(self)  # type: ignore[no-any-return]
+        start, self._starting_state_dict = self._starting_state_dict, None
+        if start is None or start["epoch"] != self.epoch:
+            self._prepare_ex_iterable_for_iteration()  # whose state is the beginning
+        return _from(self, start)
+
+    def _from(self: Any, start: dict[str, Any] | None) -> Iterator[Any]:
+        rows = iterated(self)
+        later, self._starting_state_dict = self._starting_state_dict, start
+        try:
+            first = next(rows, None)
+        finally:
+            self._starting_state_dict = later
+        if first is not None:
+            yield first
+            yield from rows
+
+    load_state_dict.deepdialogue = True  # type: ignore[attr-defined]
+    own.load_state_dict, own.__iter__ = load_state_dict, __iter__
+
+
+_resume_exactly()

@@ -2,7 +2,7 @@ import os
 import pickle
 import subprocess
 import sys
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 import datasets
@@ -209,6 +209,71 @@ def test_a_state_goes_on_exactly_where_it_was_taken(folder, data):
     resumed = fresh()
     resumed.load_state_dict(state)
     assert begun + ids(resumed) == whole
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create . worker processes")
+@pytest.mark.filterwarnings("ignore:'set_vital' is deprecated")
+@pytest.mark.parametrize(
+    ("workers", "level", "seed", "nodes", "epoch", "mapped"),
+    [
+        (0, "turn", None, 1, 0, False),
+        (0, "turn", 3, 2, 2, True),
+        (1, "dialogue", 3, 1, 1, False),
+        (2, "turn", None, 1, 0, True),
+        (3, "turn", 3, 11, 1, False),
+        (4, "dialogue", None, 2, 0, False),
+        (8, "turn", 3, 1, 2, False),
+    ],
+)
+def test_a_loader_of_any_number_of_workers_goes_on_exactly_where_it_was_stopped_twice(
+    folder, workers, level, seed, nodes, epoch, mapped
+):
+    loaders = pytest.importorskip("torchdata.stateful_dataloader", reason="torchdata is not installed")
+
+    def loader(epoch=epoch):
+        stream = load(folder, config="text-only", level=level, columns=["id"])
+        stream = stream if seed is None else stream.shuffle(seed)
+        stream = stream.map(_marked) if mapped else stream
+        stream = stream if nodes == 1 else split_dataset_by_node(stream, 1, nodes)
+        stream.set_epoch(epoch)
+        return loaders.StatefulDataLoader(stream, batch_size=2, num_workers=workers, collate_fn=list)
+
+    def some(batches, most=None):
+        return [row["id"] for batch in islice(batches, most) for row in batch]
+
+    whole = some(loader())
+    stopped = loader()
+    seen = some(iter(stopped), 1)  # all workers but one are still before their first row
+    resumed = loader(epoch=0)  # the epoch is the state's
+    resumed.load_state_dict(stopped.state_dict())
+    state = resumed.state_dict()
+    again = loader()
+    again.load_state_dict(state)
+    seen += some(iter(again), 1)
+    last = loader()
+    last.load_state_dict(again.state_dict())
+    assert seen + some(last) == whole
+    assert some(last) == whole, "the epoch after a resumed one is whole"
+    anew = loader()
+    anew.load_state_dict(last.state_dict())
+    assert some(anew) == whole, "and so is one after a state of an epoch's end"
+
+
+def _marked(row):
+    return {"id": row["id"] + "!"}
+
+
+def test_a_state_before_the_first_row_is_the_place_that_was_loaded(folder):
+    stopped = load(folder, columns=["id"]).shuffle(1)
+    rows = iter(stopped)
+    seen = [next(rows)["id"] for _ in range(5)]
+    for change in (lambda stream: stream, lambda stream: split_dataset_by_node(stream, 0, 1)):
+        resumed = change(load(folder, columns=["id"]).shuffle(1))
+        resumed.load_state_dict(stopped.state_dict())
+        assert resumed.state_dict() == stopped.state_dict()
+        rest = iter(resumed)
+        assert resumed.state_dict() == stopped.state_dict()
+        assert seen + [row["id"] for row in rest] == ids(resumed), "a state is used once"
 
 
 def test_a_state_of_another_subset_is_refused(folder):
