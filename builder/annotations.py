@@ -29,6 +29,7 @@ from builder.core.draw import Draw, seed_of
 from builder.core.sample import deal, joined, sample
 from builder.core.scenario import parse_id
 from builder.errors import ConfigError, RunError, nearest
+from builder.files import read_text
 from builder.ledger import Ledger
 from builder.lock import hold
 from builder.records import Record, convert, encode
@@ -300,14 +301,16 @@ def read_gold(path: Path) -> dict[str, dict[str, Score]]:
     """
     gold: dict[str, dict[str, Score]] = {}
     try:
-        lines = path.read_bytes().splitlines()
+        lines = read_text(path).split("\n")
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
     for number, line in enumerate(lines, start=1):
         if line.strip():
             try:
                 known = msgspec.json.decode(line, type=Gold)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise ConfigError(
                     f'{path}, line {number}: {error}: a line is {{"id": ..., "scores": {{"coherence": 4}}}}'
                 ) from None

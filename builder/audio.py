@@ -20,6 +20,7 @@ import numpy as np
 import soundfile
 
 from builder.core.speech import Samples
+from builder.core.wav import parse
 from builder.errors import RunError, SourceError
 
 _PCM, _EXTENSIBLE = 1, 0xFFFE
@@ -85,31 +86,11 @@ def read_wav(path: Path) -> tuple[Samples, int]:
 
 
 def _parse(data: bytes) -> tuple[bytes, int]:
-    if data[:4] != b"RIFF" or data[8:12] != b"WAVE":
-        raise ValueError("not a WAV file: fetch it again, or convert it to WAV")
-    _whole(8 + _size(data, 4), len(data))
-    rate_hz, at = 0, 12
-    while at + 8 <= len(data):
-        name, begin = data[at : at + 4], at + 8
-        end = begin + _size(data, at + 4)
-        _whole(end, len(data))
-        if name == b"fmt ":
-            rate_hz = _rate_of(data[begin:end])
-        elif name == b"data" and rate_hz:
-            if (end - begin) % 2:
-                raise ValueError(f"its {end - begin} bytes of sound end inside a sample: fetch it again")
-            return data[begin:end], rate_hz
-        at = end + end % 2
-    raise ValueError("a WAV file without sound: fetch it again")
-
-
-def _size(data: bytes, at: int) -> int:
-    return int.from_bytes(data[at : at + 4], "little")
-
-
-def _whole(promised: int, held: int) -> None:
-    if promised > held:
-        raise ValueError(f"cut off: its header promises {promised} bytes, it holds {held}: fetch it again")
+    found = parse(data)
+    rate_hz = _rate_of(found.form)
+    if (length := found.end - found.begin) % 2:
+        raise ValueError(f"its {length} bytes of sound end inside a sample: fetch it again")
+    return data[found.begin : found.end], rate_hz
 
 
 def _rate_of(chunk: bytes) -> int:

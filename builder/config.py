@@ -23,6 +23,7 @@ from builder.core.usage import Budget, Price
 from builder.core.verdict import Acceptance
 from builder.core.vocabulary import Vocabulary
 from builder.errors import ConfigError, nearest
+from builder.files import listed, read_text
 from builder.records import Record, convert
 
 _SECRET_KEY = re.compile(r"(?<![a-z])(api_?key|token|password|secret|authorization)$", re.IGNORECASE)
@@ -217,7 +218,7 @@ def _find(reference: str, shipped: Path, what: str) -> Path:
         if path.is_file():
             return path
         raise ConfigError(f"{reference}: there is no such {what} file")
-    known = sorted(file.stem for file in shipped.glob("*.toml"))
+    known = [file.stem for file in listed(shipped.glob("*.toml"))]
     if reference not in known:
         raise ConfigError(
             f"no {what} is called {reference!r}: {nearest(reference, known)}, or name a .toml file"
@@ -237,9 +238,9 @@ def _read(path: Path, within: tuple[Path, ...] = ()) -> Table:
 
 def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise ConfigError(f"{path}: not UTF-8: {error}") from None
+        return read_text(path)
+    except ValueError as error:
+        raise ConfigError(f"{path}: {error}") from None
     except OSError as error:
         raise ConfigError(f"{path}: cannot be read: {error.strerror}") from None
 

@@ -21,6 +21,7 @@ import msgspec
 from builder.config import TEXT_ONLY, is_spoken
 from builder.core.version import Release
 from builder.errors import DatasetError
+from builder.files import is_junk
 from builder.records import Record, encode
 
 MANIFEST = "manifest.json"
@@ -109,12 +110,22 @@ def written(manifest: Manifest) -> bytes:
     return msgspec.json.format(encode(manifest), indent=2) + b"\n"
 
 
-def strays(folder: Path, manifest: Manifest) -> Iterator[Path]:
-    """What lies in a packaged folder and is not the dataset's own, sorted; what the Hub adds to a download counts as its own."""
+def strays(folder: Path, manifest: Manifest, *, hidden: bool = True) -> Iterator[Path]:
+    """What lies in a packaged folder and is not the dataset's own, sorted.
+
+    What the Hub adds to a download counts as its own, and what a system leaves in every folder does not count.
+
+    Args:
+        folder: the packaged one.
+        manifest: what is its own.
+        hidden: whether what no reader takes counts, since a dot begins its name or that of a folder it is in, such as `.git`.
+    """
     known = {MANIFEST, CARD, ".gitattributes", *(file.path for file in manifest.files)}
     for path in sorted(folder.rglob("*")):
         within = path.relative_to(folder)
-        if within.as_posix() in known or within.parts[:2] == (".cache", "huggingface"):
+        if within.as_posix() in known or within.parts[:2] == (".cache", "huggingface") or is_junk(within):
+            continue
+        if not hidden and any(part.startswith(".") for part in within.parts):
             continue
         if path.is_symlink() or not path.is_dir():
             yield path

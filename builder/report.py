@@ -37,6 +37,7 @@ from builder.evidence import (
 )
 from builder.extras import extra
 from builder.figures import written
+from builder.files import is_junk
 from builder.markup import STYLE, chat
 from builder.progress import bar
 from builder.run import Run
@@ -98,7 +99,8 @@ def _refuse_foreign(out: Path) -> None:
         rf"{re.escape(PAGE)}|(figures|tables)/({'|'.join(names())})-[\w.-]+\.(svg|png|csv)", re.ASCII
     )
     for path in sorted(out.rglob("*")):
-        if not path.is_dir() and not own.fullmatch(path.relative_to(out).as_posix()):
+        within = path.relative_to(out)
+        if not (path.is_dir() or is_junk(within) or own.fullmatch(within.as_posix())):
             raise ConfigError(f"{path} is no part of a report, and would be lost: move it away, or {repair}")
 
 

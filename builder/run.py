@@ -40,6 +40,7 @@ from builder.core.scenario import Scenario
 from builder.core.speech import Measured, Recording
 from builder.core.verdict import Acceptance, Decision, Review, decide
 from builder.errors import ConfigError, EndpointError, ItemError, RunError, nearest
+from builder.files import listed
 from builder.judges import Judge, Twin
 from builder.ledger import SYNC_S, Ledger, Ledgers
 from builder.llm import Backend, Endpoint
@@ -218,7 +219,7 @@ class Run:
             self.turns = self._ledgers("turns", TurnEntry)
             self.dialogues = self._ledgers("dialogues", Dialogue)
             self.reviews = self._ledgers("reviews", Review, best=_last)
-            kept = {path.name.partition(".")[0] for path in (folder / "recordings").glob("*.jsonl")}
+            kept = {path.name.partition(".")[0] for path in listed((folder / "recordings").glob("*.jsonl"))}
             self.recordings = {
                 config: self._ledgers(f"recordings/{config}", Recording)
                 for config in dict.fromkeys([*self.study.speech, *sorted(kept)])
@@ -344,7 +345,7 @@ class Run:
             self._written.append(own)
         others = [
             self._open.enter_context(Ledger(other, kind, writable=False, latest=best is not None))
-            for other in sorted(path.parent.glob(f"{path.stem}.*jsonl"))
+            for other in listed(path.parent.glob(f"{path.stem}.*jsonl"))
             if other != own.path
         ]
         return Ledgers(own, others, best)

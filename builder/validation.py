@@ -28,6 +28,7 @@ from builder.core.row import Row, turn_rows
 from builder.core.scenario import parse_id
 from builder.dataset import CARD, Manifest, Shard, file_sha256, read_manifest, strays
 from builder.errors import DatasetError, SourceError, first_line
+from builder.files import listed
 from builder.index import CLIPS, DIALOGUES, path_of, read_index
 from builder.progress import bar
 from builder.rows import named
@@ -133,7 +134,7 @@ def _files(folder: Path, manifest: Manifest) -> Iterator[str]:
             yield f"{path}: its checksum is not the manifest's: it was changed or cut off"
     if (folder / CARD).is_file() and file_sha256(folder / CARD) != manifest.card_sha256:
         yield f"{folder / CARD}: its checksum is not the manifest's: it was changed"
-    for path in strays(folder, manifest):
+    for path in strays(folder, manifest, hidden=False):
         yield f"{path}: not in the manifest: take it out, for readers take every file of a split"
 
 
@@ -175,13 +176,13 @@ def _counts(config: str, info: DatasetInfo, shards: list[Shard]) -> Iterator[str
 def _read_card(path: Path) -> tuple[dict[str, DatasetInfo], dict[str, set[tuple[str, str]]]]:
     """By config: what the card's YAML says of it, and split and path of every file it names."""
     data = DatasetCard.load(path).data
-    listed = data.to_dict()["dataset_info"]
-    infos = map(DatasetInfo._from_yaml_dict, listed if isinstance(listed, list) else [listed])  # noqa: SLF001
+    told = data.to_dict()["dataset_info"]
+    infos = map(DatasetInfo._from_yaml_dict, told if isinstance(told, list) else [told])  # noqa: SLF001
     files = {
         name: {
             (entry["split"], file.relative_to(path.parent).as_posix())
             for entry in config["data_files"]
-            for file in path.parent.glob(entry["path"])
+            for file in listed(path.parent.glob(entry["path"]))
         }
         for name, config in MetadataConfigs.from_dataset_card_data(data).items()
     }

@@ -77,6 +77,21 @@ def test_a_sound_dataset_has_no_fault(dataset):
     assert validate(dataset) == []
 
 
+def test_what_a_system_or_a_clone_leaves_in_a_dataset_is_no_fault_and_any_other_file_is(dataset):
+    shard = dataset / read_manifest(dataset).shards[0].path
+    for path in (shard.with_name(f"._{shard.name}"), shard.with_name(".nfs01"), dataset / "index/Thumbs.db"):
+        path.write_bytes(b"")
+    for path in (dataset / ".git/HEAD", dataset / "@eaDir/README.md@SynoEAStream"):
+        path.parent.mkdir()
+        path.write_text("left here")
+    assert validate(dataset) == []
+    shard.with_name("mine.parquet").write_bytes(b"")
+    assert any(
+        fault.startswith(f"{shard.with_name('mine.parquet')}: not in the manifest")
+        for fault in validate(dataset)
+    )
+
+
 def test_two_clips_that_changed_places_are_found_even_if_they_last_as_long(dataset):
     def swap(rows):
         first, second = rows[0]["audio"][:2]

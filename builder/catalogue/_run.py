@@ -17,6 +17,7 @@ from builder.core.annotation import Annotation
 from builder.core.row import Row, spoken_row, text_row
 from builder.core.scenario import parse_id, split_of
 from builder.core.verdict import Acceptance, Review, decide
+from builder.files import listed
 from builder.run import Failure, Run
 
 
@@ -32,7 +33,9 @@ class RunSource:
         self.configs = tuple(config for config, ledger in run.recordings.items() if len(ledger))
         self._ravdess = run.study.vocabulary.ravdess()
         self._failures: defaultdict[str, list[tuple[str, Failure]]] = defaultdict(list)
-        for work in sorted({path.name.partition(".")[0] for path in (folder / "failures").glob("*.jsonl")}):
+        for work in dict.fromkeys(
+            path.name.partition(".")[0] for path in listed((folder / "failures").glob("*.jsonl"))
+        ):
             for failure in run.unresolved(work):
                 # What ingest could not take in is named after its engine, too.
                 self._failures[failure.id.rpartition(":")[2]].append((work, failure))

@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.console import Console
 
 from builder.errors import ConfigError
+from builder.files import listed
 from builder.folders import to_read
 from builder.run import Run
 from builder.views import show_status
@@ -30,9 +31,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    folders = (
-        [options.run] if options.run else sorted(path.parent for path in Path("runs").glob("*/run.json"))
-    )
+    folders = [options.run] if options.run else listed(Path("runs").glob("*"))
+    if options.run is None:
+        folders = [folder for folder in folders if (folder / "run.json").is_file()]
     if not folders:
         raise ConfigError(
             "there is no run under runs/: name a run folder, or start one with `deepdialogue build`"

@@ -30,6 +30,7 @@ from builder.evidence import (
 )
 from builder.evidence._logistic import fit
 from builder.extras import extra
+from builder.files import read_text
 from builder.progress import bar
 
 ORDER = 40
@@ -163,8 +164,8 @@ def read_norms(path: Path) -> tuple[dict[str, float], bool]:
         ConfigError: it cannot be read, lacks a column, or holds what is no rating; names the line.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
+        text = read_text(path)
+    except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or "not text in UTF-8"
         raise ConfigError(f"{path}: {reason}: --concreteness wants the norms as CSV or text") from None
     head = text.partition("\n")[0]

@@ -20,6 +20,7 @@ import msgspec
 from rich.filesize import decimal
 
 from builder.errors import RunError, SourceError
+from builder.files import is_junk
 from builder.origin import DATA, FOLDER, Address
 from builder.progress import bar, say
 from builder.records import Record, encode
@@ -111,7 +112,7 @@ class Origin:
 
     async def _bring_rows(self, entries: list[Entry]) -> None:
         for entry in entries:
-            if not entry.path.endswith(".parquet"):
+            if not entry.path.endswith(".parquet") or is_junk(Path(entry.path)):
                 continue
             path = self.root / DATA / Path(entry.path).name
             if entry.num_bytes > _ROWS_MOST:
@@ -275,6 +276,12 @@ def _parse(path: str) -> tuple[str, str] | None:
     """
     match = _FILE.fullmatch(path)
     stem = match and (match["text"] or match["stem"])
-    if not stem or {"..", "."} & {stem, *path.split("/")} or "\\" in path or "\0" in path:
+    if (
+        not stem
+        or {"..", "."} & {stem, *path.split("/")}
+        or "\\" in path
+        or "\0" in path
+        or is_junk(Path(path))
+    ):
         return None
     return stem, ("text", "full", "segments")[path.count("/")]

@@ -34,9 +34,14 @@ class Rows:
         self._places: dict[str, tuple[Any, int, int]] = {}
         """By id: its table, its first row, and how many it has."""
         for path in paths:
-            self._read(path)
+            self.read(path)
 
-    def _read(self, path: Path) -> None:
+    def read(self, path: Path) -> None:
+        """Takes the rows of one more file in.
+
+        Raises:
+            SourceError: it is damaged; then what was read before is as it was.
+        """
         import pyarrow as pa
         import pyarrow.compute as pc
         import pyarrow.parquet as pq

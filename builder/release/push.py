@@ -228,7 +228,7 @@ def _refuse_unfit(folder: Path, local: Snapshot, options: Options, name: str) ->
         raise ReleaseError(
             f"{script}: a file of the repository's name breaks `datasets` 4 and 5: take it out"
         )
-    for path in strays(folder, local.manifest):
+    for path in strays(folder, local.manifest, hidden=False):
         raise ReleaseError(
             f"{path}: not in the manifest: take it out, for readers take every file of a split"
         )

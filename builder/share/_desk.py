@@ -21,6 +21,7 @@ import msgspec
 
 from builder.core.part import Part
 from builder.errors import BusyError, ConfigError, DeepDialogueError, OvertakenError, StorageError
+from builder.files import listed
 from builder.lock import hold
 from builder.progress import say
 from builder.records import Record, encode
@@ -202,7 +203,7 @@ class Desk:
     def _files(self) -> Iterator[str]:
         """The ledgers, dependents first. Each kind is looked for when its turn comes: a file may be made meanwhile."""
         for rank in range(len(_DEPENDENTS_FIRST) + 1):
-            for path in sorted(self.folder.rglob(f"*.{self.writer}.jsonl")):
+            for path in listed(self.folder.rglob(f"*.{self.writer}.jsonl")):
                 file = path.relative_to(self.folder).as_posix()
                 if _rank(file) == rank:
                     yield file

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from builder.errors import ConfigError, DeepDialogueError, StorageError, first_line
 from builder.extras import extra
+from builder.files import listed
 from builder.whole import sync
 
 PIN = "run.json"
@@ -113,7 +114,7 @@ class _Folder:
     def names(self, folder: str) -> list[str]:
         with _told(self.url):
             try:
-                return [path.name for path in (self._root / folder).iterdir() if path.name[0] != "."]
+                return [path.name for path in listed((self._root / folder).iterdir()) if path.name[0] != "."]
             except FileNotFoundError:
                 return []
 

@@ -8,7 +8,7 @@
 A recording needs one of the two; where it has both, they agree to the sample. Other files are ignored. A repository on the Hub
 holds the same, and its files are here only for as long as their dialogue is taken in.
 Law of the file: what is published is kept as it is or refused by name, never mended; what the checks find in a clip is
-recorded and the clip kept; nothing is read outside SOURCE.
+recorded and the clip kept; nothing is read outside SOURCE, and what a system left there is not looked at.
 """
 
 import asyncio
@@ -17,11 +17,11 @@ import re
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Collection, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import numpy as np
@@ -36,6 +36,7 @@ from builder.core.scenario import Name, parse_id
 from builder.core.speech import Line, Samples, Take, Voice, Waveform, cut, find, pauses
 from builder.core.vocabulary import Vocabulary
 from builder.errors import ConfigError, SourceError, nearest
+from builder.files import listed, read_text
 from builder.origin import DATA, FOLDER, Address
 from builder.origin.hub import Origin, open_origin
 from builder.origin.rows import Rows
@@ -91,7 +92,7 @@ class _Item:
     folder: Path
     """Of its pairing."""
     stem: str
-    """Its published id; empty for a pairing's folder that leads out of the source and is not looked into."""
+    """Its published id; empty for a pairing's folder that leads out of the source, or cannot be looked into."""
 
     @property
     def dialogue(self) -> str:
@@ -118,6 +119,14 @@ class _Sound:
     ravdess: list[Ravdess]
 
 
+class _RowsFile(NamedTuple):
+    """A Parquet file of one engine that may hold the text in rows."""
+
+    id: str
+    """Its name among the failures."""
+    path: Path
+
+
 @dataclass(frozen=True)
 class _Lot:
     """What one engine spoke at one source."""
@@ -125,6 +134,8 @@ class _Lot:
     engine: str
     items: list[_Item]
     rows: Rows
+    unread: tuple[_RowsFile, ...] = ()
+    """Files that are to be taken into `rows`."""
     origin: Origin | None = None
     """Where its files are brought from; None where they are here."""
 
@@ -192,12 +203,25 @@ async def ingest(run: Run, *sources: Path | Address, chosen: Chosen | None = Non
             else:
                 lots = _lots(source, chosen)
             for lot in lots:
+                tallies.append(await _read_rows(run, lot))
                 for name, lacking in lot.rows.foreign.items():
                     say(
                         f"{source}: {name} is no text in rows, for it has no column {', '.join(lacking)}: left unread"
                     )
                 tallies.append(await _take_in(run, lot, noted))
     return Tally.sum(tallies)
+
+
+async def _read_rows(run: Run, lot: _Lot) -> Tally:
+    """Takes in the rows of a folder; a file that is damaged is recorded, and what the others say counts without it."""
+
+    async def read(file: _RowsFile) -> None:
+        with _reading(file.path):
+            await asyncio.to_thread(lot.rows.read, file.path)
+
+    total = len(lot.unread)
+    tally = await run.work("ingest", lot.unread, read, total=total, at_once=1, done=0) if total else Tally()
+    return Tally(failed=tally.failed)
 
 
 async def _take_in(run: Run, lot: _Lot, noted: set[str]) -> Tally:
@@ -276,7 +300,8 @@ def flagged(run: Run) -> Iterator[str]:
 def _lots(source: Path, chosen: Chosen) -> list[_Lot]:
     """Every dialogue of every engine, sorted; one without a text is among them, to be refused."""
     root = Path(os.path.realpath(source))
-    folders = [root] if (root / DATA).is_dir() else sorted(root.glob(f"*/{DATA}"))
+    inner = [folder / DATA for folder in listed(root.glob("*")) if not folder.name.startswith(".")]
+    folders = [root] if (root / DATA).is_dir() else [folder for folder in inner if folder.is_dir()]
     lots = []
     for folder in folders:
         engine = folder if folder == root else folder.parent
@@ -285,8 +310,11 @@ def _lots(source: Path, chosen: Chosen) -> list[_Lot]:
                 f"{str(engine)!r} is named like no engine: rename the folder to one like 'xtts'"
             )
         items = list(_spoken(root, engine))
-        paths = [_inside(path, root) for path in sorted((engine / DATA).glob("*.parquet"))]
-        lots.append(_Lot(engine.name, _chosen(items, chosen), Rows(paths)))
+        files = [
+            _RowsFile(f"{engine.name}:{repr(path.name)[1:-1]}", _inside(path, root))
+            for path in listed((engine / DATA).glob("*.parquet"))
+        ]
+        lots.append(_Lot(engine.name, _chosen(items, chosen), Rows(()), tuple(files)))
     if not any(lot.items for lot in lots):
         raise SourceError(
             f"{source}: holds no published dialogue{_of(chosen)}: expected a folder for each engine, such as xtts/, "
@@ -305,7 +333,7 @@ async def _fetched(config: str, origin: Origin, chosen: Chosen) -> _Lot:
         raise SourceError(
             f"{origin}: holds no published dialogue{_of(chosen)} in the folders of its pairings"
         )
-    return _Lot(config, items, await asyncio.to_thread(Rows, origin.rows), origin)
+    return _Lot(config, items, await asyncio.to_thread(Rows, origin.rows), origin=origin)
 
 
 def _chosen(items: list[_Item], chosen: Chosen) -> list[_Item]:
@@ -327,16 +355,20 @@ def _of(chosen: Chosen) -> str:
 
 
 def _spoken(root: Path, engine: Path) -> Iterator[_Item]:
-    for folder in sorted(_inside(engine / DATA, root).glob(f"{FOLDER}*")):
+    for folder in listed(_inside(engine / DATA, root).glob(f"{FOLDER}*")):
         if not _is_inside(folder, root):
             yield _Item(root, engine.name, folder, "")
-        elif folder.is_dir():
-            with os.scandir(folder) as entries:
-                stems = {
-                    entry.name.removesuffix(".json")
-                    for entry in entries
-                    if entry.name.endswith(".json") or entry.is_dir()
-                }
+        elif os.path.isdir(folder):  # noqa: PTH112 -- `Path.is_dir` raises where links go in a circle
+            try:
+                entries = listed(folder.iterdir())
+            except OSError:
+                yield _Item(root, engine.name, folder, "")
+                continue
+            stems = {
+                entry.name.removesuffix(".json")
+                for entry in entries
+                if entry.name.endswith(".json") or os.path.isdir(entry)  # noqa: PTH112
+            }
             yield from (_Item(root, engine.name, folder, stem) for stem in sorted(stems))
 
 
@@ -352,18 +384,38 @@ def _inside(path: Path, root: Path) -> Path:
 
 
 def _name(item: _Item) -> Name:
-    item.inside(item.folder)
+    with _reading(item.inside(item.folder)):
+        if not item.stem:
+            os.scandir(item.folder).close()
     try:
         return parse_id(item.dialogue)
     except ValueError as error:
         raise SourceError(f"{error}: rename it") from None
 
 
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    """Makes a refusal of whatever keeps a file of the source from being read.
+
+    Raises:
+        SourceError: what was read inside could not be.
+    """
+    try:
+        yield
+    except OSError as error:
+        where = error.filename or path
+        raise SourceError(
+            f"{str(where)!r}: {error.strerror or error}: let it be read, or fetch it again"
+        ) from None
+
+
 def _dialogue(item: _Item, rows: Rows, vocabulary: Vocabulary) -> Dialogue:
     """Reads a text and checks it against its name and the vocabulary."""
     name = _name(item)
     path = item.inside(item.folder / f"{item.stem}.json")
-    published = _row(item, rows, vocabulary) if item.dialogue in rows and not path.exists() else _read(path)
+    with _reading(path):
+        in_rows = item.dialogue in rows and not path.exists()
+        published = _row(item, rows, vocabulary) if in_rows else _read(path)
     try:
         _check(published, name, vocabulary)
         first, second = _checkpoints(published, name.pairing, vocabulary)
@@ -396,9 +448,7 @@ def _read(path: Path) -> _Published:
     if not path.is_file():
         raise SourceError(f"{path}: there is no such file, and every recording needs its text: fetch it")
     try:
-        return convert(msgspec.json.decode(path.read_bytes()), _Published, str(path))
-    except OSError as error:
-        raise SourceError(f"{path}: {error.strerror}: fetch it again") from None
+        return convert(msgspec.json.decode(read_text(path)), _Published, str(path))
     except ConfigError as error:
         raise SourceError(str(error)) from None
     except (ValueError, RecursionError) as error:
@@ -497,7 +547,8 @@ def _record(
     checks: dict[str, Check],
     rows: Rows,
 ) -> None:
-    sound = _sound(item, dialogue, vocabulary)
+    with _reading(item.folder / item.stem):
+        sound = _sound(item, dialogue, vocabulary)
     faults = _faults(dialogue, sound, vocabulary, checks, rows.spoken(dialogue.id))
     recorder.keep(
         dialogue.id,
@@ -578,10 +629,7 @@ def _segments(item: _Item, turns: tuple[Turn, ...]) -> dict[Path, Ravdess]:
     folder = item.inside(item.folder / item.stem / "segments")
     if not folder.is_dir():
         return {}
-    try:
-        paths = sorted(path for path in folder.iterdir() if path.suffix == ".wav")
-    except OSError as error:
-        raise SourceError(f"{folder}: {error.strerror}: fetch it again") from None
+    paths = [path for path in listed(folder.iterdir()) if path.suffix == ".wav"]
     acted: dict[Path, Ravdess] = {}
     for number, (path, turn) in enumerate(zip(paths, turns, strict=False), start=1):
         match = _SEGMENT.fullmatch(path.name)

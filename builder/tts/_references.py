@@ -26,7 +26,9 @@ from numpy.typing import NDArray
 
 from builder.core.emotion import RAVDESS, Emotion, Ravdess
 from builder.core.speech import Voice, Waveform
+from builder.core.wav import is_wav, parse, rebuilt
 from builder.errors import ConfigError, SynthesisError, nearest
+from builder.files import listed, read_text
 from builder.records import Record, convert
 
 SAMPLING_RATE_HZ = 22050
@@ -160,7 +162,8 @@ _Voices = dict[str, dict[Ravdess, Acted]]
 def _ravdess(folder: Path) -> _Voices:
     """The speech of RAVDESS; where a take is there as sound alone and out of a film, sound alone is taken."""
     takes = {}
-    for path in sorted([*folder.glob("*"), *folder.glob("Actor_*/*")], key=lambda path: (path.name, path)):
+    found = listed([*folder.glob("*"), *folder.glob("Actor_*/*")])
+    for path in sorted(found, key=lambda path: (path.name, path)):
         if name := _SPEECH.fullmatch(path.name):
             takes[name.groups()] = path.relative_to(folder).as_posix()
     if not takes:
@@ -180,7 +183,7 @@ def _ravdess(folder: Path) -> _Voices:
 
 def _listed(manifest: Path) -> _Voices:
     try:
-        table = tomllib.loads(manifest.read_text(encoding="utf-8"))
+        table = tomllib.loads(read_text(manifest))
     except (OSError, ValueError) as error:
         raise ConfigError(f"{manifest}: cannot be read as TOML in UTF-8 ({error}): mend it") from None
     voices = convert(table, _Voices, str(manifest))
@@ -223,10 +226,11 @@ def _read(path: Path) -> tuple[NDArray[np.float32], int]:
         data = path.read_bytes()
     except OSError as error:
         raise SynthesisError(f"{path}: {error.strerror}: bring it back") from None
-    if data[:4] == b"RIFF" and (promised := 8 + int.from_bytes(data[4:8], "little")) > len(data):
-        raise SynthesisError(
-            f"{path}: cut off: its header promises {promised} bytes, it holds {len(data)}: fetch it again"
-        )
+    try:
+        if is_wav(data) and (found := parse(data)).streamed:
+            data = rebuilt(data, found)
+    except ValueError as error:
+        raise SynthesisError(f"{path}: {error}") from None
     try:
         with soundfile.SoundFile(io.BytesIO(data)) as sound:
             samples = sound.read(dtype="float32", always_2d=True)

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from builder.audio import AudioFiles, decode, sha256_of
@@ -462,6 +464,65 @@ def test_a_damaged_text_is_refused_by_name_with_its_recording_and_the_rest_is_ke
         assert [turn.text for turn in run.dialogues[TRAVEL].turns] == [turn[1] for turn in TURNS[:3]]
         assert sorted(run.recorded("orpheus").ids()) == [FINANCE, TRAVEL]
         assert run.recorded("xtts").ids() == [FINANCE]
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16", "utf-32"])
+def test_a_text_is_taken_in_with_any_byte_order_mark(source, tmp_path, coding):
+    path = text_of(source, "xtts", TRAVEL)
+    path.write_bytes(path.read_text(encoding="utf-8").encode(coding))
+    assert take_in(tmp_path / "run", source) == (Tally(done=4), {})
+
+
+def test_what_a_system_leaves_beside_everything_is_not_looked_at(source, tmp_path):
+    folders = [source, *(path for path in source.rglob("*") if path.is_dir())]
+    for path in [path for path in source.rglob("*") if path.is_file()]:
+        path.with_name(f"._{path.name}").write_bytes(b"\0\5\x16\7Mac OS X")
+    for folder in folders:
+        for name in (".DS_Store", "Thumbs.db", ".nfs0001", "._.parquet", "._.json", "._x_full.wav"):
+            (folder / name).write_bytes(b"\0")
+        for name in ("@eaDir", ".ipynb_checkpoints", "__MACOSX", "lost+found"):
+            (folder / name / "data" / "dialogues_x").mkdir(parents=True)
+            (folder / name / "travel_1_3.json").write_bytes(b"{}")
+    assert take_in(tmp_path / "run", source) == (Tally(done=4), {})
+
+
+def test_sound_that_was_written_to_a_pipe_is_taken_in_whole(source, tmp_path):
+    take_in(tmp_path / "before", source)
+    for path in [*segments_of(source, "xtts", TRAVEL), full_of(source, "xtts", TRAVEL)]:
+        data = bytearray(path.read_bytes())
+        data[4:8] = data[40:44] = b"\xff\xff\xff\xff"
+        path.write_bytes(data)
+    assert take_in(tmp_path / "run", source) == (Tally(done=4), {})
+    with opened(tmp_path / "run") as run, opened(tmp_path / "before") as before:
+        assert heard(run, "xtts", TRAVEL) == heard(before, "xtts", TRAVEL)
+
+
+def test_rows_that_are_damaged_are_recorded_by_name_and_the_rest_goes_on_until_they_are_mended(
+    source, tmp_path
+):
+    path = source / "xtts/data/train.parquet"
+    path.write_bytes(b"PAR1")
+    tally, failures = take_in(tmp_path / "run", source)
+    assert tally == Tally(done=4, failed=1)
+    assert "train.parquet: not whole rows of text" in failures["xtts:train.parquet"]
+    path.unlink()
+    pq.write_table(pa.table({"audio": [b"x"]}), path)
+    assert take_in(tmp_path / "run", source)[0] == Tally(skipped=4)
+    with opened(tmp_path / "run") as run:
+        assert run.unresolved("ingest") == []
+
+
+def test_what_may_not_or_cannot_be_opened_is_refused_by_name_and_the_rest_is_taken_in(source, tmp_path):
+    shutil.rmtree(source / "orpheus")
+    folder = text_of(source, "xtts", TRAVEL).parent
+    for path in (folder / "round.json", folder / "round"):
+        path.symlink_to(path)
+    (folder.parent / "dialogues_round").symlink_to("dialogues_round")
+    os.mkdir(os.fsencode(folder) + b"/caf\xe9_1_3")  # noqa: PTH102
+    (folder / f"{'travel_' + '1' * 240}_3.json").write_text("{}")
+    tally, failures = take_in(tmp_path / "run", source)
+    assert (tally.done, tally.failed) == (2, len(failures)) == (2, 3)
+    assert all("\n" not in message for message in failures.values())
 
 
 def test_a_pairing_of_one_model_cannot_have_been_spoken_by_two(source, tmp_path):
