@@ -1,17 +1,19 @@
 """The card: what the dataset holds, in figures counted from its own rows.
 
-Law of the file: no figure is written by hand; what was not measured is not on the card; words that come from elsewhere stay
-words, whatever Markdown they hold.
+Law of the file: no figure is written by hand; what was not measured is not on the card; whatever its template shows is escaped
+unless it is Markdown already, and its YAML is a library's.
 """
 
 import hashlib
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
 
-from huggingface_hub import DatasetCard, DatasetCardData
+import jinja2
+import yaml
 
 import deepdialogue
 from builder.agreement import agreement
@@ -19,20 +21,19 @@ from builder.annotations import annotations
 from builder.config import TEXT_ONLY, TURNS, resources
 from builder.core.bias import bias
 from builder.core.licence import non_commercial
+from builder.core.markdown import Markdown, block, code, line, listed, markdown, python, settled
 from builder.core.prosody import Effect
 from builder.core.row import Row
 from builder.core.statistics import Census
 from builder.dataset import Shard
 from builder.evidence import not_held
 from builder.panel import asked, calibration, panel, told, toml
-from builder.progress import plain
 from builder.run import Run
 from builder.shards import Contract
 from builder.sounds import Loudness, Sound, by_count
 
 _TASKS = ["text-generation", "text-to-speech", "automatic-speech-recognition", "audio-classification"]
 _SHORT_WORDS = 3
-_MARKUP = re.compile(r"[\\`<>\[\]|]")
 CITATION = """@article{koudounas2025deepdialogue,
   title   = {DeepDialogue: A Multi-Turn Emotionally-Rich Spoken Dialogue Dataset},
   author  = {Koudounas, Alkis and La Quatra, Moreno and Baralis, Elena},
@@ -289,10 +290,12 @@ def judging(run: Run) -> dict[str, Any]:
     }
 
 
-def _effect(effect: Effect | None) -> str:
+def _effect(effect: Effect | None) -> Markdown:
     if effect is None:
-        return "–"
-    return f"{effect.g:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}], {effect.first} and {effect.second}"
+        return Markdown("–")
+    return Markdown(
+        f"{effect.g:+.2f} [{effect.low:+.2f}, {effect.high:+.2f}], {effect.first} and {effect.second}"
+    )
 
 
 def render(
@@ -309,57 +312,72 @@ def render(
     study, vocabulary = run.study, run.study.vocabulary
     configs = list(dict.fromkeys(shard.config for shard in shards))
     ordered = [config for config in configs if config != TEXT_ONLY] + [TEXT_ONLY]
-    data = DatasetCardData(
-        license=study.licence,
-        language=study.language,
-        pretty_name=study.title,
-        task_categories=_TASKS,
-        tags=["spoken-dialogue", "emotion", "synthetic", *(["rehearsal"] if figures.rehearsal else [])],
-        annotations_creators=["machine-generated"],
-        language_creators=["machine-generated"],
-        size_categories=[next((name for most, name in _SIZES if figures.census.dialogues < most), "n>1M")],
-        configs=[_config(config, shards, default=config == ordered[0]) for config in ordered],
-        dataset_info=[_info(run, config, shards) for config in ordered],
-    )
-    card = DatasetCard.from_template(
-        data,
-        template_path=str(resources("card") / "README.md.jinja"),
+    head = {
+        "license": study.licence,
+        "language": study.language,
+        "pretty_name": study.title,
+        "task_categories": _TASKS,
+        "tags": ["spoken-dialogue", "emotion", "synthetic", *(["rehearsal"] if figures.rehearsal else [])],
+        "annotations_creators": ["machine-generated"],
+        "language_creators": ["machine-generated"],
+        "size_categories": [next((name for most, name in _SIZES if figures.census.dialogues < most), "n>1M")],
+        "configs": [_config(config, shards, default=config == ordered[0]) for config in ordered],
+        "dataset_info": [_info(run, config, shards) for config in ordered],
+    }
+
+    def picture(name: str) -> Markdown:
+        path, alt = pictures.get(name, ("", ""))
+        return Markdown(f"\n![{line(alt)}]({path})\n" if path else "")
+
+    card = _ENVIRONMENT.get_template("README.md.jinja").render(
+        head=Markdown(front_matter(head)),
         study=study,
         figures=figures,
         census=figures.census,
         retention=figures.retention,
-        pictures=pictures,
+        picture=picture,
         citation=CITATION,
         sounds=heard(figures),
         judging=judging(run),
-        told=told,
+        told=lambda estimate: Markdown(told(estimate)),
         rule=toml(study.acceptance),
         configs=[config for config in ordered if not config.endswith(TURNS)],
         splits=deepdialogue.SPLITS,
         emotions=vocabulary.emotions,
         models=vocabulary.models,
         thresholds=study.acceptance.thresholds,
-        inline=_inline,
-        code=_code,
-        block=_block,
     )
-    return str(card)
+    return settled(card)
 
 
-def _inline(text: object) -> str:
-    """Words in a line or a cell of Markdown."""
-    return _MARKUP.sub(r"\\\g<0>", " ".join(plain(str(text)).split()))
+def front_matter(head: Mapping[str, Any]) -> str:
+    """What stands between the lines `---` of a card, as YAML."""
+    return str(yaml.dump(head, Dumper=_Yaml, sort_keys=False, allow_unicode=True, width=math.inf))
 
 
-def _code(text: object) -> str:
-    """Words as code within a line."""
-    return "`" + " ".join(plain(str(text)).split()).replace("`", "'") + "`"
+class _Yaml(yaml.SafeDumper):  # type: ignore[misc] # yaml has no types
+    """YAML in which a string is on one line, and in quotation marks unless it is words: no reader takes it for anything else."""
+
+    def ignore_aliases(self, _: Any) -> bool:
+        """Whether something is written anew where it stands again."""
+        return True
 
 
-def _block(text: str) -> str:
-    """Text as a block of its own, fenced by more backticks than it has in a row."""
-    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
-    return f"{fence}text\n{plain(text).strip()}\n{fence}"
+_WORDS = re.compile(r"[A-Za-z]+(?:[ _/.-][A-Za-z0-9]+)*")
+_Yaml.add_representer(
+    str,
+    lambda dumper, text: dumper.represent_scalar(
+        "tag:yaml.org,2002:str", text, style=None if _WORDS.fullmatch(text) else '"'
+    ),
+)
+# Whatever the template shows is escaped, unless it is Markdown already.
+_ENVIRONMENT = jinja2.Environment(  # noqa: S701 - it is no HTML
+    loader=jinja2.FunctionLoader(lambda name: (resources("card") / name).read_text(encoding="utf-8")),
+    undefined=jinja2.StrictUndefined,
+    finalize=markdown,
+)
+_ENVIRONMENT.filters |= {"own": Markdown, "python": python}
+_ENVIRONMENT.globals |= {"block": block, "code": code, "inline": line, "listed": listed}
 
 
 def _config(config: str, shards: list[Shard], *, default: bool) -> dict[str, Any]:

@@ -8,19 +8,25 @@ Law of the file: it knows charts and no finding; the same chart is the same byte
 import io
 import math
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
 from typing import Any
 
+import msgspec
+
 from builder.evidence import Bars, Chart, Forest, Heat, Lines, Series
 from builder.extras import extra
 from builder.palette import COLOURS, ink
+from builder.progress import plain
+from builder.records import Record
 
 _WIDTH_IN = 7.1
 """180 mm."""
 _LETTER_PT = 8
 _LABEL_CHARACTERS = 30
+_NAME_CHARACTERS = 120
 _LEGEND_COLUMNS = 4
 _COLOURS = tuple(COLOURS[name] for name in ("sad", "happy", "disgust", "fearful", "calm", "angry", "neutral"))
 _FILLS = tuple(
@@ -83,7 +89,13 @@ def png(chart: Chart) -> bytes:
 def drawn(chart: Chart) -> Iterator[Any]:
     """The chart as a `matplotlib.figure.Figure`, which is to be used in the style that holds meanwhile."""
     height, draw = _KINDS[type(chart)]
-    with extra("matplotlib.style", "report").context(["default", _STYLE]):
+    chart = _legible(chart)
+    with (
+        extra("matplotlib.style", "report").context(["default", _STYLE]),
+        warnings.catch_warnings(),
+    ):
+        # A letter that the font lacks is drawn as a box.
+        warnings.filterwarnings("ignore", "Glyph .* missing from font", UserWarning)
         figure = extra("matplotlib.figure", "report").Figure(
             figsize=(_WIDTH_IN, height(chart)), layout="constrained"
         )
@@ -92,6 +104,19 @@ def drawn(chart: Chart) -> Iterator[Any]:
         figure.draw_without_rendering()
         figure.set_layout_engine("none")
         yield figure
+
+
+def _legible(value: Any) -> Any:
+    """The same with every name in it on one line, without control codes, and no longer than there is room for."""
+    if isinstance(value, str):
+        name = " ".join(plain(value).split())
+        return name if len(name) <= _NAME_CHARACTERS else f"{name[: _NAME_CHARACTERS - 1]}…"
+    if isinstance(value, tuple):
+        return tuple(map(_legible, value))
+    if isinstance(value, Record):
+        parts = {name: _legible(getattr(value, name)) for name in value.__struct_fields__}
+        return msgspec.structs.replace(value, **parts)
+    return value
 
 
 def _bars(chart: Bars, axes: Any, figure: Any) -> None:

@@ -23,7 +23,8 @@ from rich.progress import (
 )
 
 _LINE_EVERY_S = 5.0
-_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+"""With what turns the direction of the text around it, and half a character, which no terminal can write."""
 
 
 class Relay:

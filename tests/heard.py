@@ -35,7 +35,7 @@ def heard(folder, emotions=("angry", "sad"), spoken_again=()):
     return run
 
 
-def speak(recorder, run, id, faults):
+def speak(recorder, run, id, faults, engine="buzz", voices=("Anna", "Karl")):
     takes = [
         Take(
             samples=np.arange(1, 400, dtype=np.int16),
@@ -46,9 +46,7 @@ def speak(recorder, run, id, faults):
         )
         for position, turn in enumerate(run.dialogues[id].turns)
     ]
-    recorder.keep(
-        id, engine="buzz", rehearsal=True, voices=("Anna", "Karl"), sampling_rate_hz=RATE, takes=takes
-    )
+    recorder.keep(id, engine=engine, rehearsal=True, voices=voices, sampling_rate_hz=RATE, takes=takes)
 
 
 def measured(run, effect=0.0, not_run=None):

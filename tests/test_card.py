@@ -1,25 +1,34 @@
 """What the card promises: figures that add up, and Markdown that no name, prompt or server can break."""
 
 import asyncio
+import json
 import re
+from collections import defaultdict
 from itertools import pairwise
 
 import msgspec
 import numpy as np
 import pytest
-from huggingface_hub import DatasetCard
+import yaml
+from markdown_it import MarkdownIt
 
 from builder.annotations import Annotations, Opinion, Wanted
+from builder.card import front_matter
 from builder.core.bias import bias
 from builder.core.licence import non_commercial
 from builder.core.part import Part
+from builder.core.speech import Measured
+from builder.core.verdict import Abstention, Acceptance, Review, Verdict
+from builder.core.version import Release, with_versions, without_versions
+from builder.core.vocabulary import Pairing
 from builder.panel import asked, panel, told
+from builder.recorder import Recorder
 from builder.run import Failure, Run
 from builder.stages.judge import judge
 from builder.stages.package import package
 from builder.validation import validate
 from tests.commands import tree
-from tests.heard import heard, measured
+from tests.heard import heard, measured, speak
 from tests.marked import marked
 from tests.runs import held, small
 
@@ -27,6 +36,12 @@ from tests.runs import held, small
 def card(run):
     asyncio.run(package(run))
     return (run.out / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def drawing(monkeypatch):
+    pytest.importorskip("matplotlib")
+    monkeypatch.setattr("builder.gallery.LIBRARY", "matplotlib")
 
 
 def test_what_failed_is_counted_where_it_failed_and_what_is_owed_is_not_called_a_failure(tmp_path):
@@ -60,23 +75,135 @@ def test_dialogues_that_nobody_judged_yet_are_counted_as_such(tmp_path):
     assert "2 not judged yet" in text
 
 
+def shown(text):
+    """The card as a reader of Markdown shows it: its elements, and by kind the words in them."""
+    head, _, body = text.partition("\n---\n")
+    words = defaultdict(list)
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(body)
+    for token in tokens:
+        words[token.type].append(token.content)
+        for inner in token.children or ():
+            words[inner.type].append(inner.attrGet("src") or inner.content)
+    cells = [token.type for token in tokens if token.type in {"tr_open", "th_open", "td_open", "table_open"}]
+    tables = [
+        [len(row.split()) for row in table.split("tr_open")[1:]]
+        for table in " ".join(cells).split("table_open")[1:]
+    ]
+    said = ["".join(inner.content for inner in token.children) for token in tokens if token.type == "inline"]
+    return yaml.safe_load(head), words, tables, "\n".join(said)
+
+
 @pytest.mark.parametrize(
-    "hostile", ["`</details><b>x", "a|b", "[x](y)", "x\n# y", "{{ 7 * 7 }}{% raw %}", "---"]
+    "hostile",
+    [
+        "a|b `c` <script>alert(1)</script> [x](javascript:alert(1)) ![](http://evil.example/x.png) &lt; *d* _e_ ~f~ #1 @lab",
+        "yes: *a &b !!python/object:x \n---\n# x\n| a |\n|---|\n<!-- \u2028- y\t``\n## Cite\n{{ 7 * 7 }}{% raw %} \x1b[2J\n```",
+    ],
 )
-def test_no_checkpoint_title_or_prompt_can_break_the_card(tmp_path, hostile):
+def test_whatever_a_study_a_server_and_a_person_call_things_the_card_shows_their_words_and_nothing_more(
+    tmp_path, hostile, drawing
+):
     study = small(judges=())
-    prompt = f"{study.script.system}\n```\n{hostile}\n````\n"
-    script = msgspec.structs.replace(study.script, system=prompt)
-    study = small(judges=(), title=f"A {hostile}", script=script)
-    with held(tmp_path / "run", study, checkpoint=f"ORG/NAME@{hostile}") as run:
+    vocabulary = study.vocabulary
+
+    def named(name):
+        return f"{name} {hostile}"
+
+    study = msgspec.structs.replace(
+        study,
+        title=named("title"),
+        licence=named("licence"),
+        script=msgspec.structs.replace(study.script, system=f"{study.script.system}\n{hostile}\n"),
+        judges={named("judge"): {"judge": "length"}},
+        acceptance=Acceptance(thresholds={named("criterion"): 3.0}, weights={named("judge"): 0.5}),
+        vocabulary=msgspec.structs.replace(
+            vocabulary,
+            emotions={
+                named(name): msgspec.structs.replace(one, successors=tuple(map(named, one.successors)))
+                for name, one in vocabulary.emotions.items()
+            },
+            domains={
+                name: msgspec.structs.replace(one, emotions=tuple(map(named, one.emotions)))
+                for name, one in vocabulary.domains.items()
+            },
+            models={
+                named(name): msgspec.structs.replace(one, hub_id=named("hub"), revision=named("revision"))
+                for name, one in vocabulary.models.items()
+            },
+            pairings={
+                name: Pairing(first=named(one.first), second=named(one.second))
+                for name, one in vocabulary.pairings.items()
+            },
+        ),
+    )
+    with held(tmp_path / "run", study, checkpoint=named("checkpoint")) as run:
+        with Recorder(run.audio("xtts"), run.recorded("xtts")) as recorder:
+            for id in run.dialogues.ids():
+                speak(recorder, run, id, [named("check")], named("engine"), (named("voice"), named("voice")))
+        for id in run.dialogues.ids():
+            verdict = Verdict(judge=named("judge"), scores={named("criterion"): 4.0})
+            run.reviews.append(id, Review(id=id, verdicts=(verdict,)))
+        run.reviews.append(
+            id,
+            Review(id=id, verdicts=(), abstentions=(Abstention(judge=named("judge"), reason=named("no")),)),
+        )
+        scenario = run.scenarios[id]
+        lost = re.sub(r"_(\d+)_", r"_9\1_", id)
+        run.scenarios.append(lost, msgspec.structs.replace(scenario, id=lost))
+        run.failures("generate").append(lost, Failure(id=lost, boundary=named("boundary"), message="no"))
+        for id in run.recordings["xtts"].ids():
+            measures = {named("measure"): named("reason")}
+            run.measured("xtts").append(id, Measured(id=id, clips=(), done=(), not_run=measures))
         text = card(run)
-    assert DatasetCard(text).data.pretty_name == f"A {hostile}"
-    title = re.search(r"^# .*$", text, re.MULTILINE)[0]
-    assert re.sub(r"\\([\\`<>\[\]|])", r"\1", title) == "# A " + " ".join(hostile.split())
-    assert not re.search(r"(?<!\\)[<`|\[]", title)
-    code = "`ORG/NAME@" + " ".join(hostile.split()).replace("`", "'") + "`"
-    assert re.search(rf"^\| .* \| {re.escape(code)} \| \d+ \|$", text, re.MULTILINE)
-    assert f"`````text\n{prompt.strip()}\n`````\n" in text, "the fence is longer than any in the prompt"
+    head, words, tables, said = shown(text)
+    assert (head["pretty_name"], head["license"]) == (named("title"), named("licence"))
+    (emotion,) = {
+        feature["dtype"]["class_label"]["names"]["0"]
+        for info in head["dataset_info"]
+        for turns in info["features"] if turns["name"] == "turns"
+        for feature in turns["list"] if feature["name"] == "emotion"
+    }  # fmt: skip
+    assert emotion == named("amused")
+    assert not words["html_inline"]
+    assert all(
+        re.fullmatch(r"(<details><summary>[\w ,]+</summary>|</details>)\n", one)
+        for one in words["html_block"]
+    )
+    assert not words["link_open"]
+    assert all(re.fullmatch(r"figures/\w+\.png", source) for source in words["image"])
+    assert all(len({*rows}) == 1 for rows in tables)
+    assert len(tables) > 8
+    flat = re.sub("[\x00-\x1f]", "\ufffd", " ".join(hostile.split()))
+    for name in (
+        "title", "licence", "judge", "criterion", "happy", "phi4-mini", "hub", "revision", "checkpoint", "engine", "boundary",
+        "measure", "reason", "check", "undecided: criterion",
+    ):  # fmt: skip
+        assert f"{name} {flat}" in said, name
+    (system, *_) = [fence for fence in words["fence"] if fence.startswith(study.script.system[:20])]
+    assert re.sub(r"\s|\ufffd|\x1b", "", hostile) in re.sub(r"\s|\ufffd", "", system)
+    releases = [Release(version="1.0.0", step="major", changes=(named("label"),), source="x")]
+    told = with_versions(text, releases, "load()")
+    assert f"label {flat}" in shown(told)[3]
+    assert shown(told)[1]["fence"][-1] == shown(text)[1]["fence"][-1]
+    assert without_versions(told) == text
+    json.loads((run.out / "croissant.json").read_bytes())
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "yes", "No", "null", "~", "", " a ", "1e3", "0o17", "0x1f", "1_000", ".5", "2026-11-30", "12:30:00", "a: b",
+        "a #b", "# a",
+        "---", "- a", "!!python/object:os.system x", "*a", "&a", "%a", "@a", "`a`", "{a}", "[a]", "|", ">",
+        "a\n---\nb", "a\u2028b",
+        "a\x85b", "\ta", "\x07", "\ufeffa", "é 高 😀", "'", '"', "\\", "a" * 500, "=", "<<", "cc-by-nc-4.0", "1K<n<10K",
+        "social_media",
+    ],
+)  # fmt: skip
+def test_a_string_in_the_cards_yaml_is_that_string_on_one_line(value):
+    written = front_matter({"title": value, value: [value, {"0": value}]})
+    assert yaml.safe_load(written) == {"title": value, value: [value, {"0": value}]}
+    assert len(written.splitlines()) == 4
 
 
 # Does the emotion reach the sound?
@@ -126,15 +253,6 @@ def test_what_was_not_measured_is_not_on_the_card(tmp_path):
         assert not (run.folder / "measures").exists(), "to ask makes no ledger"
     assert SECTION not in text
     assert "Does the emotion" not in text
-
-
-@pytest.mark.parametrize("hostile", ["no weights", "a|b", "x\n# y", "<b>[x](y)", "{{ 7 * 7 }}"])
-def test_a_measure_that_did_not_run_is_said_with_its_reason_whatever_the_reason_holds(tmp_path, hostile):
-    with measured(heard(tmp_path / "run"), not_run={"transcript": hostile}) as run:
-        text = card(run)
-    (said,) = re.findall(r"^`transcript` was not run on 7 recordings: (.*)\.$", text, re.MULTILINE)
-    assert re.sub(r"\\([\\`<>\[\]|])", r"\1", said) == " ".join(hostile.split())
-    assert not re.search(r"(?<!\\)[<|\[]", said)
 
 
 def test_clips_that_were_spoken_again_and_dialogues_that_could_not_be_are_counted_by_reason(tmp_path):
@@ -224,8 +342,8 @@ def test_a_rule_that_does_not_count_judges_alike_is_on_the_card_whole(tmp_path):
             )
         )
         text = card(run)
-    assert 'Not every judge counts alike:\n\n```text\n[acceptance]\nrule = "mean"\n' in text
-    assert "rubric-llama = { coherence = 0.25 }\n```" in text
+    assert 'Not every judge counts alike:\n\n ```text\n [acceptance]\n rule = "mean"\n' in text
+    assert " rubric-llama = { coherence = 0.25 }\n ```" in text
 
 
 def test_an_annotation_more_is_a_new_card(tmp_path):
@@ -239,12 +357,6 @@ def test_an_annotation_more_is_a_new_card(tmp_path):
 
 
 # Figures, and what a user has to know.
-
-
-@pytest.fixture
-def drawing(monkeypatch):
-    pytest.importorskip("matplotlib")
-    monkeypatch.setattr("builder.gallery.LIBRARY", "matplotlib")
 
 
 def test_every_figure_lies_in_the_folder_under_a_checksum_with_its_words_and_the_same_bytes(

@@ -3,6 +3,7 @@
 import colorsys
 import re
 from itertools import combinations
+from xml.etree import ElementTree as ET
 
 import numpy as np
 import pytest
@@ -224,3 +225,25 @@ def test_numbers_that_have_no_room_in_their_cells_are_left_to_the_table():
         assert not figure.axes[0].texts
     with drawn(PAPER["counts"]) as figure:
         assert figure.axes[0].texts
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a\x1b[2J\x00b",
+        "a\u2028\nb",
+        "--><script>alert(1)</script>",
+        "$\\frac{",
+        "\ud800",
+        "高兴",
+        "x" * 10_000,
+        "",
+    ],
+)
+def test_whatever_a_name_holds_the_figure_is_sound_and_no_larger_for_it(name):
+    for chart in (bars([name, "b"], [name, "b"]), lines([1, 2], [name, "b"]), heat([name, "b"], [name, "b"])):
+        svg, image = written(chart)
+        root = ET.fromstring(svg)
+        assert float(root.get("height").removesuffix("pt")) < 1500
+        assert not {"script", "text"} & {element.tag.rpartition("}")[2] for element in root.iter()}
+        assert image.startswith(b"\x89PNG")

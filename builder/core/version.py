@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, NamedTuple
 
+from builder.core.markdown import line
 from builder.records import Record
 
 Step = Literal["none", "patch", "minor", "major"]
@@ -211,7 +212,9 @@ def with_versions(card: str, releases: Sequence[Release], how_to_pin: str) -> st
         f"{_VERSIONS}\nA version never changes. To load this one, and no later one:\n\n```python\n{how_to_pin}\n```"
     ]
     told += [
-        "\n".join((f"### {Version.parse(one.version).tag}", "", *(f"- {line}" for line in one.changes)))
+        "\n".join(
+            (f"### {Version.parse(one.version).tag}", "", *(f"- {line(change)}" for change in one.changes))
+        )
         for one in reversed(releases)
     ]
     before, cite, after = without_versions(card).partition(_CITE)
