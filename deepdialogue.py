@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import hashlib
 import importlib
+import importlib.util
 import io
 import json
 import logging
@@ -126,6 +127,11 @@ class Labels(NamedTuple):
 
 LABELS = Labels()
 """DeepDialogue's own."""
+
+_HOUSE = Path(__file__).parent / "builder"
+if (_HOUSE / "reader").is_dir():
+    # The same files by a name that no script of a reader's own can take: `deepdialogue.reader`, in every process.
+    __path__ = [str(_HOUSE)]
 
 
 def features(config: str = "xtts", labels: Labels = LABELS, sampling_rate: int = 24_000) -> datasets.Features:
@@ -534,12 +540,24 @@ def _subset(data_dir: str | os.PathLike[str] | None, config: str, split: str | N
     if config not in CONFIGS:
         raise ValueError(f"config {config!r} not found. Available: {list(CONFIGS)}")
     try:
-        reader = importlib.import_module("builder.reader.subset")
+        reader = importlib.import_module(f"{_house()}.reader.subset")
     except ImportError as error:
         raise ImportError(
             f"a subset needs deepdialogue installed ({error}): pip install deepdialogue"
         ) from None
     return reader.subset(_root(data_dir), config, split, **asked)
+
+
+def _house() -> str:
+    """The name by which the project's modules are imported: another `builder` may come before ours, such as a script's own."""
+    if "__path__" not in globals():
+        return "builder"
+    try:
+        found = importlib.util.find_spec("builder")
+    except ValueError:  # it was put into `sys.modules` by hand
+        return __name__
+    places = (found and found.submodule_search_locations) or ()
+    return "builder" if os.path.realpath(_HOUSE) in map(os.path.realpath, places) else __name__
 
 
 def _in_memory(stream: Any) -> datasets.Dataset:

@@ -6,7 +6,7 @@ Law of the file: only an extra of `pyproject.toml` is imported through here.
 import importlib
 from typing import Any
 
-from builder.errors import ConfigError
+from .errors import ConfigError
 
 
 def extra(module: str, name: str) -> Any:

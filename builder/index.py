@@ -19,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from builder.errors import DatasetError, first_line
+from .errors import DatasetError, first_line
 
 FOLDER = "index"
 CLIPS = pa.schema(

@@ -11,5 +11,7 @@
     voices.py    voices for training and for testing, so that no voice of the test is known from training
 
 `deepdialogue.load` and `deepdialogue.messages` are its front.
-Law of the folder: what was not asked for is not read, and PyTorch is not imported for anyone who has not.
+Law of the folder: what was not asked for is not read, and PyTorch is not imported for anyone who has not. What it needs of the
+house it imports by relative names, and so do those files: beside a script with a `builder` of its own, the folder is
+`deepdialogue.reader`.
 """

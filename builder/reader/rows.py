@@ -18,11 +18,11 @@ import numpy as np
 import pyarrow as pa
 import soundfile
 
-from builder.errors import DatasetError, first_line
-from builder.reader.ahead import ahead
-from builder.reader.plan import Ints, Rows, Window
-from builder.reader.source import Source, coalesced
-from builder.reader.table import Tables
+from ..errors import DatasetError, first_line
+from .ahead import ahead
+from .plan import Ints, Rows, Window
+from .source import Source, coalesced
+from .table import Tables
 
 Row = dict[str, Any]
 

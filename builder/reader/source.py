@@ -10,8 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from builder.errors import ConfigError, DatasetError, first_line
-from builder.extras import extra
+from ..errors import ConfigError, DatasetError, first_line
+from ..extras import extra
 
 Span = tuple[int, int]
 """The first byte, and the one after the last."""

@@ -15,8 +15,8 @@ import datasets
 import numpy as np
 from datasets import iterable_dataset as inside
 
-from builder.reader.plan import Order, Rows
-from builder.reader.rows import Reader, Row
+from .plan import Order, Rows
+from .rows import Reader, Row
 
 _PARTS = 40_320
 """Into so many parts the rows can be dealt evenly, said `datasets`: a multiple of every number of nodes up to ten, and of 12, 14,

@@ -13,15 +13,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 import deepdialogue
-from builder.errors import nearest
-from builder.index import path_of, refuse_other
-from builder.reader.chats import SPEAKERS, chat, fewest
-from builder.reader.chats import features as messages
-from builder.reader.plan import Rows, pick
-from builder.reader.rows import Reader, Wanted
-from builder.reader.source import Source, open_source
-from builder.reader.stream import Part, Stream
-from builder.reader.table import Tables
+
+from ..errors import nearest
+from ..index import path_of, refuse_other
+from .chats import SPEAKERS, chat, fewest
+from .chats import features as messages
+from .plan import Rows, pick
+from .rows import Reader, Wanted
+from .source import Source, open_source
+from .stream import Part, Stream
+from .table import Tables
 
 TEXT_ONLY = "text-only"
 _TURNS = "-turns"

@@ -12,8 +12,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from builder.errors import DatasetError, first_line
-from builder.reader.source import Source, Span, coalesced
+from ..errors import DatasetError, first_line
+from .source import Source, Span, coalesced
 
 _TAIL = 32 * 2**10
 """Holds most footers whole, and small files: one request."""

@@ -315,6 +315,38 @@ def test_a_stream_travels_to_a_process_that_imported_nothing(folder, tmp_path):
     assert done.stdout == f"{ids(stream)}\n", done.stderr
 
 
+TRAINING = """
+import sys, deepdialogue
+from torch.utils.data import DataLoader
+if __name__ == "__main__":
+    stream = deepdialogue.load("text-only", "train", data_dir=sys.argv[1], streaming=True, level="turn").shuffle(1)
+    loader = DataLoader(stream, batch_size=8, num_workers=2, collate_fn=list, multiprocessing_context="spawn")
+    print(sorted(row["id"] for batch in loader for row in batch))
+    print(len(deepdialogue.messages("train", data_dir=sys.argv[1])))
+    import builder
+    print(builder.OWN)
+"""
+
+
+@pytest.mark.parametrize("name", ["builder.py", "builder/__init__.py"])
+def test_a_script_beside_a_builder_of_its_own_streams_in_spawned_workers_too(folder, tmp_path, name):
+    (tmp_path / name).parent.mkdir(exist_ok=True)
+    (tmp_path / name).write_text("OWN = 1")
+    (tmp_path / "train.py").write_text(TRAINING)
+    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])}
+    done = subprocess.run(
+        [sys.executable, "train.py", folder],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    turns = load(folder, config="text-only", level="turn", columns=["id"])
+    chats = deepdialogue.messages("train", data_dir=folder)
+    assert done.stdout.splitlines() == [str(sorted(ids(turns))), str(len(chats)), "1"], done.stderr
+
+
 MEMORY = """
 import resource, sys, deepdialogue
 def anonymous():
