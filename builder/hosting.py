@@ -37,7 +37,7 @@ from builder.config import Study
 from builder.errors import ConfigError, EndpointError, ItemError, ProtocolError, nearest
 from builder.progress import say
 from builder.records import Record, convert
-from builder.remote.client import excerpt
+from builder.remote.fault import excerpt
 
 _TOKEN = "HF_TOKEN"  # noqa: S105 - the variable's name
 _TGI = {

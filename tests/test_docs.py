@@ -86,7 +86,7 @@ def toml(value):
         plain, usual = (msgspec.structs.asdict(one) for one in (value, type(value)()))
         changed = ", ".join(f"{key} = {toml(part)}" for key, part in plain.items() if part != usual[key])
         return f"{{ {changed} }}"
-    return f"{value:g}" if type(value) in {int, float} else json.dumps(value)
+    return f"{value:g}" if isinstance(value, float) else json.dumps(value)
 
 
 def keys(record, prefix=""):

@@ -1,49 +1,65 @@
 """What the dialects of `/v1/chat/completions` have in common.
 
-Law of the file: only what all of them agree on; where they differ, each backend says its own.
+Law of the file: only what all of them agree on; where they differ, each backend says its own. A server is believed in what it
+says, and not held to what it leaves out.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import msgspec
 
 from builder.core.prompt import Completion, Decoding, Prompt
+from builder.core.thinking import split_thinking
 from builder.errors import ProtocolError, nearest
 from builder.llm import About
 from builder.remote.client import Client
+from builder.remote.fault import finish
+from builder.remote.room import TryError
 
-Finish = Literal["stop", "stop_sequence", "eos_token", "length"]
-"""Why a server stopped. Any other reason (`content_filter`, `tool_calls`) is no completion."""
+_THOUGHTS = ("reasoning_content", "reasoning", "thinking")
+"""Where servers put what was thought, if they tell it from what is said."""
 
 
 class _Message(msgspec.Struct):
-    content: str | None = None
+    content: Any = None
+    reasoning_content: Any = None
+    reasoning: Any = None
+    thinking: Any = None
 
 
 class _Choice(msgspec.Struct):
     message: _Message
-    finish_reason: Finish
-
-
-class _Usage(msgspec.Struct):
-    prompt_tokens: int
-    completion_tokens: int
+    finish_reason: Any = None
 
 
 class Answer(msgspec.Struct):
     """A chat completion as it comes over the wire."""
 
-    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
-    usage: _Usage
+    choices: list[_Choice] | None
+    usage: Any = None
+    model: Any = None
 
     def completion(self) -> Completion:
-        """The first choice."""
-        choice = self.choices[0]
-        return Completion(
-            text=choice.message.content or "",
-            finish_reason=finish(choice.finish_reason),
-            prompt_tokens=self.usage.prompt_tokens,
-            completion_tokens=self.usage.completion_tokens,
+        """The first choice.
+
+        Raises:
+            TryError: there is none, or the server broke off.
+            ProtocolError: it is a call of a tool, or was held back by a filter.
+        """
+        if not self.choices:
+            raise TryError("an answer without choices", "error")
+        choice, usage = self.choices[0], _table(self.usage)
+        said, thought = _parts(choice.message.content)
+        told = next((text for key in _THOUGHTS if (text := _words(getattr(choice.message, key)))), "")
+        details = _table(usage.get("completion_tokens_details"))
+        return completed(
+            said,
+            choice.finish_reason,
+            prompt_tokens=count(usage.get("prompt_tokens")),
+            completion_tokens=count(usage.get("completion_tokens")),
+            thinking=told or thought,
+            thinking_tokens=count(details.get("reasoning_tokens", usage.get("reasoning_tokens"))),
+            model=self.model if isinstance(self.model, str) else "",
         )
 
 
@@ -57,9 +73,47 @@ class _Models(msgspec.Struct):
     data: list[_Listed]
 
 
-def finish(reason: Finish) -> Literal["stop", "length"]:
-    """A server's reason in the project's words."""
-    return "length" if reason == "length" else "stop"
+def completed(
+    text: str,
+    reason: Any,
+    *,
+    prompt_tokens: int | None,
+    completion_tokens: int | None,
+    thinking: str = "",
+    thinking_tokens: int | None = None,
+    model: str = "",
+) -> Completion:
+    """The completion that a server's answer is; what it thought is told from what it says.
+
+    Args:
+        text: as it came.
+        reason: why the server says that it stopped, of whatever kind.
+        prompt_tokens: None where the server does not say.
+        completion_tokens: likewise.
+        thinking: what the server has told apart already.
+        thinking_tokens: None where the server does not say.
+        model: what the server says has answered.
+
+    Raises:
+        TryError: the server broke off.
+        ProtocolError: it is a call of a tool, or was held back by a filter.
+    """
+    finish_reason = finish(reason)
+    thought, said = split_thinking(text)
+    return Completion(
+        text=said,
+        finish_reason=finish_reason,
+        prompt_tokens=prompt_tokens,
+        completion_tokens=completion_tokens,
+        thinking="\n".join(filter(None, (thinking, thought))),
+        thinking_tokens=thinking_tokens,
+        model=model,
+    )
+
+
+def count(tokens: Any) -> int | None:
+    """A number of tokens; None for what is none."""
+    return int(tokens) if isinstance(tokens, int | float) and 0 <= tokens < 2**53 else None
 
 
 def sampling(decoding: Decoding) -> dict[str, float]:
@@ -100,3 +154,29 @@ async def about(client: Client, name: str) -> About:
         max_total_tokens=next((model.max_model_len for model in models.data if model.id == name), None),
         clock_ahead_s=client.clock_ahead_s,
     )
+
+
+def _parts(content: Any) -> tuple[str, str]:
+    """What is said and what is thought, where a message comes in parts."""
+    said: list[Any] = []
+    thought: list[Any] = []
+    for part in content if isinstance(content, list) else [content]:
+        kind = part.get("type") if isinstance(part, dict) else None
+        is_thought = isinstance(kind, str) and ("think" in kind or "reason" in kind)
+        (thought if is_thought else said).append(part)
+    return _words(said), _words(thought)
+
+
+def _words(value: Any) -> str:
+    """The text of a part, of a list of them, or of what one is made of; empty where there is none."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list):
+        return "".join(map(_words, value))
+    if isinstance(value, dict):
+        return next((text for key in ("text", *_THOUGHTS, "content") if (text := _words(value.get(key)))), "")
+    return ""
+
+
+def _table(value: Any) -> dict[str, Any]:
+    return value if isinstance(value, dict) else {}

@@ -1,45 +1,47 @@
-"""Inference Endpoints and Inference Providers, through `huggingface_hub`'s own `AsyncInferenceClient`.
+"""Inference Endpoints and Inference Providers.
 
-Law of the file: a key is always given, because the client would otherwise send the machine's own token to
-whatever address it is told.
+An Endpoint is asked as any other server is. Of a provider `huggingface_hub` says the address, the headers and the form that a
+request takes there; it is sent as every other.
+Law of the file: a key is always given, because the library would otherwise send the machine's own token to whatever address it
+is told.
 """
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from typing import Annotated, Any
+from dataclasses import dataclass
+from typing import Annotated, Any, NamedTuple
+from urllib.parse import urlsplit
 
 import msgspec
 
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
-from builder.errors import ProtocolError
+from builder.errors import EndpointError, ProtocolError
 from builder.llm import About, Backend, Endpoint
 from builder.llm._chat import Answer, about, check_served, json_schema, sampling
-from builder.remote import Remote, base
-from builder.remote.client import connect, excerpt, refusal
-from builder.remote.retry import persist
-from builder.remote.room import Room, TryError
-
-_NO_TOKEN = "none"  # noqa: S105 - it says that there is none
-"""What is sent as the key where none is wanted: an empty one is replaced by the machine's token."""
+from builder.llm._extra import Served
+from builder.remote import base
+from builder.remote.client import Client, connect
+from builder.remote.fault import excerpt
+from builder.remote.room import Room
 
 
-class Hub(Remote, Backend, kw_only=True):
+class Hub(Served, Backend, kw_only=True):
     """An Inference Endpoint (`url`) or an Inference Provider (`provider`)."""
 
     url: str | None = None
-    """The Endpoint's address. It should run TGI: the client puts a schema into TGI's form. For one that runs
-    vLLM, the backend `openai` holds completions to their schema."""
+    """The Endpoint's address. It should run TGI: a schema is sent in TGI's form. For one that runs vLLM, the backend
+    `openai` holds completions to their schema."""
     provider: str | None = None
-    """A provider's name, such as `together`, or `auto` for the Hub's choice. It is first asked at the first
-    prompt, and needs a token: one that starts with `hf_` goes to the Hub's router, any other to the provider
-    itself."""
+    """A provider's name, such as `together`, or `auto` for the Hub's choice. It needs a token: one that starts with
+    `hf_` goes to the Hub's router, any other to the provider itself. The Hub is asked what the provider calls the
+    model, the provider itself first at the first prompt."""
     limit: Annotated[int, msgspec.Meta(ge=1, le=100)] = 64
-    """Prompts in flight at once. The client keeps 100 connections at most."""
+    """Prompts in flight at once."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if (self.url is None) == (self.provider is None):
             raise ValueError("a hub backend has either a url (an Inference Endpoint) or a provider")
         if self.url is not None:
@@ -53,21 +55,19 @@ class Hub(Remote, Backend, kw_only=True):
 
         Neither an Endpoint nor a provider tells the revision in this protocol, so the checkpoint names none.
         """
-        import huggingface_hub
-
-        token, name = self.token(), self.served_as or model.hub_id
-        url = None if self.url is None else base(self.url)
-        if url is not None:
-            async with connect(url, self, "OpenAI's protocol") as line:
-                await check_served(line, url, name)
-        client = huggingface_hub.AsyncInferenceClient(
-            base_url=url,
-            provider=self.provider,  # type: ignore[arg-type] # a Literal of the providers of one version
-            api_key=token or _NO_TOKEN,
-            timeout=self.timeout_s,
-        )
-        async with client:
-            yield _Opened(model.hub_id, self.limit, self, client, name, token, Room(self.limit))
+        name = self.served_as or model.hub_id
+        if self.url is not None:
+            url = base(self.url)
+            async with connect(url, self, "OpenAI's protocol") as client:
+                await check_served(client, url, name)
+                yield _Opened(model.hub_id, self.limit, client.room, client, self._to_endpoint(name))
+            return
+        form = await asyncio.to_thread(self._to_provider, name)
+        first = form([], {})
+        parts = urlsplit(first.url)
+        origin = f"{parts.scheme}://{parts.netloc}"
+        async with connect(origin, self, "OpenAI's protocol", first.headers) as client:
+            yield _Opened(model.hub_id, self.limit, client.room, client, form)
 
     async def about(self, model: Model) -> About:
         """What an Endpoint's `/v1/models` says; a provider is not asked. Raises as the contract says."""
@@ -76,49 +76,76 @@ class Hub(Remote, Backend, kw_only=True):
         async with connect(base(self.url), self, "OpenAI's protocol") as client:
             return await about(client, self.served_as or model.hub_id)
 
+    def _to_endpoint(self, name: str) -> "_Form":
+        def form(messages: list[dict[str, str]], parameters: dict[str, Any]) -> _Request:
+            body = {"model": name, "messages": messages, **parameters, "stream": False, **self.extra}
+            if wanted := parameters.get("response_format"):
+                body["response_format"] = {"type": "json_object", "value": wanted["json_schema"]["schema"]}
+            return _Request("/v1/chat/completions", "", {}, body)
+
+        return form
+
+    def _to_provider(self, name: str) -> "_Form":
+        """The provider's own form of a request; asks the Hub what it calls the model.
+
+        Raises:
+            EndpointError: the Hub cannot be reached.
+            ProtocolError: there is no such provider, or it does not serve the model.
+        """
+        # They are insides of the library, whose versions pyproject.toml bounds: its client alone would send what they prepare,
+        # and follow redirects, read answers of any size and drop a server's words.
+        from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
+        from huggingface_hub.inference._providers import get_provider_helper
+
+        where, token = f"provider {self.provider!r}", self.token() or ""
+        try:
+            helper = get_provider_helper(self.provider, task="conversational", model=name)  # type: ignore[arg-type] # a Literal of one version's providers
+
+            def form(messages: list[dict[str, str]], parameters: dict[str, Any]) -> _Request:
+                asked = helper.prepare_request(
+                    inputs=messages,
+                    parameters={"model": name, **parameters, "stream": False, **self.extra},
+                    headers={},
+                    model=name,
+                    api_key=token,
+                )
+                return _Request(urlsplit(asked.url).path, asked.url, asked.headers, asked.json)  # type: ignore[arg-type] # of chats it is a table
+
+            form([], {})
+        except (HTTPError, OSError) as error:
+            raise EndpointError(f"{where}: {excerpt(str(error), token) or type(error).__name__}") from None
+        except ValueError as error:
+            raise ProtocolError(f"{where}: {excerpt(str(error), token)}") from None
+        return form
+
+
+class _Request(NamedTuple):
+    path: str
+    url: str
+    headers: dict[str, Any]
+    body: dict[str, Any]
+
+
+_Form = Callable[[list[dict[str, str]], dict[str, Any]], _Request]
+"""From messages and parameters to what is sent."""
+
 
 @dataclass
 class _Opened:
     checkpoint: str
     limit: int
-    settings: Hub
-    client: Any
-    name: str
-    token: str | None = field(repr=False)
     room: Room
+    client: Client
+    form: _Form
 
     async def complete(self, prompt: Prompt) -> Completion:
-        return await persist(
-            lambda _: self._ask(prompt), self.room, self.settings.attempts, self.settings.pause_s
+        request = self.form(
+            [{"role": message.role, "content": message.content} for message in prompt.messages],
+            {
+                "max_tokens": prompt.decoding.max_tokens,
+                **sampling(prompt.decoding),
+                "seed": prompt.seed,
+                **json_schema(prompt),
+            },
         )
-
-    async def _ask(self, prompt: Prompt) -> Completion:
-        # The root of the HTTP library's errors: httpx with version 1 of the client, httpx2 with version 2.
-        from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
-
-        where = f"POST {self.settings.url or self.settings.provider}"
-        try:
-            async with asyncio.timeout(self.settings.timeout_s):
-                answer = await self.client.chat_completion(
-                    [{"role": message.role, "content": message.content} for message in prompt.messages],
-                    model=self.name,
-                    max_tokens=prompt.decoding.max_tokens,
-                    seed=prompt.seed,
-                    **sampling(prompt.decoding),
-                    **json_schema(prompt),
-                )
-            return msgspec.json.decode(msgspec.json.encode(answer), type=Answer).completion()
-        except HfHubHTTPError as error:
-            response = error.response
-            retry_after = response.headers.get("Retry-After")
-            raise refusal(where, response.status_code, retry_after, response.content, self.token) from None
-        except TimeoutError:
-            raise TryError(f"{where}: no answer in {self.settings.timeout_s:g} s", "timeout") from None
-        except (HTTPError, OSError) as error:
-            said = excerpt(str(error), self.token) or type(error).__name__
-            raise TryError(f"{where}: {said}", "connection") from None
-        except ValueError as error:
-            # Both what the client says of a provider and what it says of an answer that it cannot read.
-            text = excerpt(getattr(error, "doc", ""), self.token, 80)
-            reason = excerpt(str(error), self.token)
-            raise ProtocolError(f"{where}: {reason}" + (f": {text!r}" if text else "")) from None
+        return await self.client.post(request.path, request.body, Answer, Answer.completion)

@@ -14,14 +14,15 @@ from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
 from builder.llm import About, Backend, Endpoint
 from builder.llm._chat import Answer, about, check_served, json_schema
-from builder.remote import Remote, base
+from builder.llm._extra import Served
+from builder.remote import base
 from builder.remote.client import Client, connect
 from builder.remote.room import Room
 
 Dialect = Literal["openai", "llama-cpp-python", "transformers"]
 
 
-class OpenAI(Remote, Backend, kw_only=True):
+class OpenAI(Served, Backend, kw_only=True):
     """A server of `/v1/chat/completions`."""
 
     url: str
@@ -32,6 +33,7 @@ class OpenAI(Remote, Backend, kw_only=True):
     has rather than what it serves, so that it is only asked for its health."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         base(self.url)
 
     @asynccontextmanager
@@ -46,7 +48,7 @@ class OpenAI(Remote, Backend, kw_only=True):
                 await client.get("/health", dict[str, Any])
             else:
                 await check_served(client, url, name)
-            yield _Opened(model.hub_id, self.limit, client.room, client, name, self.dialect)
+            yield _Opened(model.hub_id, self.limit, client.room, client, name, self.dialect, self.extra)
 
     async def about(self, model: Model) -> About:
         """What `/v1/models` says; raises as the contract says."""
@@ -62,6 +64,7 @@ class _Opened:
     client: Client
     name: str
     dialect: Dialect
+    extra: dict[str, Any]
 
     async def complete(self, prompt: Prompt) -> Completion:
         body: dict[str, Any] = {
@@ -72,10 +75,10 @@ class _Opened:
             "top_p": prompt.decoding.top_p,
             "seed": prompt.seed,
             "stream": False,
+            **self.extra,
         }
         if self.dialect == "openai":
             body |= json_schema(prompt)
         elif self.dialect == "llama-cpp-python" and prompt.schema is not None:
             body["response_format"] = {"type": "json_object", "schema": prompt.schema}
-        answer = await self.client.post("/v1/chat/completions", body, Answer)
-        return answer.completion()
+        return await self.client.post("/v1/chat/completions", body, Answer, Answer.completion)

@@ -16,13 +16,17 @@ from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
 from builder.errors import ProtocolError
 from builder.llm import About, Backend, Endpoint
-from builder.llm._chat import Answer, Finish, finish, sampling
-from builder.remote import Remote, base
+from builder.llm._chat import Answer, completed, count, sampling
+from builder.llm._extra import Served
+from builder.remote import base
 from builder.remote.client import Client, connect
 from builder.remote.room import Room
 
+_TEMPLATE = "chat_template_kwargs"
+"""What of `extra` the chat's template is told, where a request of its own fills it in."""
 
-class TGI(Remote, Backend, kw_only=True):
+
+class TGI(Served, Backend, kw_only=True):
     """A server of `text-generation-inference`."""
 
     url: str
@@ -34,6 +38,7 @@ class TGI(Remote, Backend, kw_only=True):
     it: processes that share a server set shares that make up 1."""
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         base(self.url)
 
     def among(self, place: Part) -> Self:
@@ -60,9 +65,10 @@ class TGI(Remote, Backend, kw_only=True):
             limit = max(1, min(self.limit, int(info.max_concurrent_requests * self.share)))
             client.room = Room(limit, told=True)
             if self.api == "messages":
-                yield _Messages(checkpoint, limit, client.room, client)
+                yield _Messages(checkpoint, limit, client.room, client, self.extra)
             else:
-                yield _Generate(checkpoint, limit, client.room, client, await _doubled(client, url))
+                doubled = await _doubled(client, url)
+                yield _Generate(checkpoint, limit, client.room, client, self.extra, doubled)
 
     async def about(self, model: Model) -> About:  # noqa: ARG002 - a server has one model
         """What `/info` says; raises as the contract says."""
@@ -93,13 +99,23 @@ class _Templated(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
-    finish_reason: Finish
-    generated_tokens: int
+    finish_reason: Any = None
+    generated_tokens: Any = None
 
 
 class _Generated(msgspec.Struct):
     generated_text: str
-    details: _Details
+    details: _Details | None = None
+
+    def completion(self, prompt_tokens: int) -> Completion:
+        """What was generated; raises as a chat completion does."""
+        details = self.details or _Details()
+        return completed(
+            self.generated_text,
+            details.finish_reason,
+            prompt_tokens=prompt_tokens,
+            completion_tokens=count(details.generated_tokens),
+        )
 
 
 @dataclass
@@ -108,6 +124,7 @@ class _Messages:
     limit: int
     room: Room
     client: Client
+    extra: dict[str, Any]
 
     async def complete(self, prompt: Prompt) -> Completion:
         body: dict[str, Any] = {
@@ -117,11 +134,11 @@ class _Messages:
             **sampling(prompt.decoding),
             "seed": prompt.seed,
             "stream": False,
+            **self.extra,
         }
         if prompt.schema is not None:
             body["response_format"] = {"type": "json_object", "value": prompt.schema}
-        answer = await self.client.post("/v1/chat/completions", body, Answer)
-        return answer.completion()
+        return await self.client.post("/v1/chat/completions", body, Answer, Answer.completion)
 
 
 @dataclass
@@ -130,11 +147,13 @@ class _Generate:
     limit: int
     room: Room
     client: Client
+    extra: dict[str, Any]
     doubled: str
     """What the chat template begins with and `/generate` would put there once more."""
 
     async def complete(self, prompt: Prompt) -> Completion:
-        chat = await self.client.post("/chat_tokenize", {"messages": prompt.messages}, _Templated)
+        template = {key: value for key, value in self.extra.items() if key == _TEMPLATE}
+        chat = await self.client.post("/chat_tokenize", {"messages": prompt.messages, **template}, _Templated)
         greedy = prompt.decoding.temperature == 0
         parameters: dict[str, Any] = {
             "do_sample": not greedy,
@@ -143,17 +162,14 @@ class _Generate:
             "max_new_tokens": prompt.decoding.max_tokens,
             "seed": prompt.seed,
             "details": True,
+            **{key: value for key, value in self.extra.items() if key != _TEMPLATE},
         }
         if prompt.schema is not None:
             parameters["grammar"] = {"type": "json", "value": prompt.schema}
         inputs = chat.templated_text.removeprefix(self.doubled)
-        answer = await self.client.post("/generate", {"inputs": inputs, "parameters": parameters}, _Generated)
-        return Completion(
-            text=answer.generated_text,
-            finish_reason=finish(answer.details.finish_reason),
-            prompt_tokens=len(chat.tokenize_response),
-            completion_tokens=answer.details.generated_tokens,
-        )
+        body = {"inputs": inputs, "parameters": parameters}
+        read = len(chat.tokenize_response)
+        return await self.client.post("/generate", body, _Generated, lambda answer: answer.completion(read))
 
 
 async def _doubled(client: Client, url: str) -> str:

@@ -30,6 +30,8 @@ class Remote(Record):
     """Tries before an overloaded, failing or silent server is an error."""
     pause_s: Annotated[float, msgspec.Meta(ge=0)] = 1.0
     """The longest pause after the first failed try; it doubles with each next one."""
+    max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024, le=2**30)] = 4 * 2**20
+    """A larger answer is not read to its end, and is an error."""
 
     def among(self, place: Part) -> Self:
         """The settings of one of several processes that ask the same server: together they keep to the limit."""

@@ -23,7 +23,7 @@ from yarl import URL
 
 from builder.errors import ConfigError, ProtocolError, SourceError
 from builder.records import Record
-from builder.remote.client import excerpt, refusal
+from builder.remote.fault import excerpt, refusal
 from builder.remote.retry import persist
 from builder.remote.room import Place, Room, TryError
 

@@ -9,7 +9,7 @@ Law of the file: ids in, never text; what is sent stands here in full.
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import msgspec
 
@@ -17,7 +17,8 @@ from builder.core.speech import Sampling
 from builder.errors import ProtocolError, nearest
 from builder.remote import Remote, base
 from builder.remote.client import Client, connect
-from builder.remote.room import Room
+from builder.remote.fault import finish
+from builder.remote.room import Room, TryError
 from builder.tts._orpheus_tokens import END, Generation
 
 END_TEXT = f"<custom_token_{END - 128256}>"
@@ -36,12 +37,17 @@ class _Token(msgspec.Struct):
 
 
 class _Details(msgspec.Struct):
-    finish_reason: Literal["length", "eos_token", "stop_sequence"]
     tokens: list[_Token]
+    finish_reason: Any = None
 
 
 class _Generated(msgspec.Struct):
     details: _Details
+
+    def generation(self) -> Generation:
+        """The tokens; raises as a completion does."""
+        tokens = [token.id for token in self.details.tokens]
+        return Generation(tokens, finish(self.details.finish_reason) != "length")
 
 
 class _Listed(msgspec.Struct):
@@ -53,12 +59,22 @@ class _Models(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    finish_reason: Literal["stop", "length"]
+    finish_reason: Any = None
     token_ids: list[_Id] | None = None
 
 
 class _Completed(msgspec.Struct):
-    choices: Annotated[list[_Choice], msgspec.Meta(min_length=1)]
+    choices: list[_Choice] | None
+
+    def generation(self) -> Generation:
+        """The tokens of the first choice; raises as a completion does."""
+        if not self.choices:
+            raise TryError("an answer without choices", "error")
+        choice = self.choices[0]
+        ended = finish(choice.finish_reason) != "length"
+        if choice.token_ids is None:
+            raise ProtocolError("no token ids: vLLM gives them from 0.10.2 on")
+        return Generation(choice.token_ids, ended)
 
 
 @dataclass
@@ -80,9 +96,8 @@ class _TGI:
             "seed": seed,
             "details": True,
         }
-        answer = await self.client.post("/generate", {"inputs": prompt, "parameters": parameters}, _Generated)
-        tokens = [token.id for token in answer.details.tokens]
-        return Generation(tokens, answer.details.finish_reason != "length")
+        body = {"inputs": prompt, "parameters": parameters}
+        return await self.client.post("/generate", body, _Generated, _Generated.generation)
 
 
 @dataclass
@@ -90,7 +105,6 @@ class _VLLM:
     checkpoint: str
     limit: int
     client: Client
-    url: str
     served_as: str
 
     async def generate(self, prompt: str, sampling: Sampling, seed: int, max_tokens: int) -> Generation:
@@ -108,12 +122,7 @@ class _VLLM:
             "return_token_ids": True,
             "stream": False,
         }
-        (choice, *_) = (await self.client.post("/v1/completions", body, _Completed)).choices
-        if choice.token_ids is None:
-            raise ProtocolError(
-                f"POST {self.url}/v1/completions: no token ids: vLLM gives them from 0.10.2 on"
-            )
-        return Generation(choice.token_ids, choice.finish_reason != "length")
+        return await self.client.post("/v1/completions", body, _Completed, _Completed.generation)
 
 
 @asynccontextmanager
@@ -141,7 +150,7 @@ async def open_vllm(url: str, settings: Remote, checkpoint: str) -> AsyncIterato
     async with connect(url, settings, "OpenAI's protocol") as client:
         models = await client.get("/v1/models", _Models)
         _check_served(url, name, [model.id for model in models.data])
-        yield _VLLM(checkpoint, settings.limit, client, url, name)
+        yield _VLLM(checkpoint, settings.limit, client, name)
 
 
 def _check_served(url: str, name: str, served: list[str]) -> None:

@@ -219,7 +219,7 @@ def test_a_chat_template_without_a_system_role_refuses_one():
         assert len(ask(backend(server), a_prompt(system=False))) == 1
 
 
-@pytest.mark.parametrize("reason", ["content_filter", "tool_calls", None])
+@pytest.mark.parametrize("reason", ["content_filter", "tool_calls"])
 def test_an_end_that_is_no_end_is_a_protocol_error(server, reason):
     server.faults.append(
         answer(
@@ -231,12 +231,6 @@ def test_an_end_that_is_no_end_is_a_protocol_error(server, reason):
         )
     )
     with pytest.raises(ProtocolError, match="finish_reason"):
-        ask(backend(server), a_prompt())
-
-
-def test_an_answer_without_a_choice_is_a_protocol_error(server):
-    server.faults.append(answer(200, {"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 0}}))
-    with pytest.raises(ProtocolError, match="choices"):
         ask(backend(server), a_prompt())
 
 

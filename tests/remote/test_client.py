@@ -10,7 +10,8 @@ from aiohttp import web
 
 from builder.errors import EndpointError, ProtocolError
 from builder.remote import Remote
-from builder.remote.client import connect, excerpt, refusal
+from builder.remote.client import connect
+from builder.remote.fault import excerpt, refusal
 from tests.llm.asking import free_url
 from tests.servers.loopback import Loopback, answer, drop, hang
 

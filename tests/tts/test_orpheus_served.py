@@ -155,7 +155,7 @@ def test_a_refused_prompt_is_never_asked_again(server, engine, api):
 
 
 def test_an_answer_that_is_not_the_protocols_is_never_asked_again(server, engine, api):
-    server.faults.append(answer(200, {"choices": [], "generated_text": "Hi"}))
+    server.faults.append(answer(200, {"choices": ["Hi"], "generated_text": "Hi"}))
     with pytest.raises(ProtocolError, match="does not speak"):
         speak(engine(), line())
     assert server.counts()[PATHS[api]] == 1
