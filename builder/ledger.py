@@ -1,14 +1,21 @@
 """Ledgers: append-only files of one record a line. A run remembers nothing else.
 
-A line is whole or it is not there: a torn last line, left by a kill or a power cut, is cut off when the ledger is opened for
-writing, and what it would have said is owed again. Anything else that cannot be read is an error with its line number.
+    {"crc":"0f1e2d3c","ledger":"turns","schema":2}      the first line says what ledger it is
+    {"crc":"9a8b7c6d","id":"llama3-8B/travel_17_4",...}
+
+Every line begins with the CRC-32 of its other keys, as they stand. A line whose checksum is wrong is left out and told, and what
+it said is owed again, as if it had never been written; it stays where it is. A torn last line, left by a kill or a power
+cut, is cut off when the ledger is opened for writing. A line that is as it was written and still no record is an error.
+Ledgers of schema 1 have no checksums; they are read and continued as they are.
 Law of the file: no line is ever changed, and memory holds ids and offsets, not records.
 """
 
 import math
 import os
 import time
+import zlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from itertools import chain
 from pathlib import Path
 from types import TracebackType
@@ -17,12 +24,14 @@ from typing import Generic, Self, TypeVar
 import msgspec
 
 from builder.errors import RunError
+from builder.progress import say
 from builder.records import Record, encode
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
-SCHEMA = 1
-"""The layout of the lines. A ledger of another schema is refused, not guessed at."""
+SCHEMA = 2
+"""The layout of the lines. A ledger of a later schema is refused, not guessed at."""
 SYNC_S = 1.0
 """A line is on the disk after so long at most, in seconds, as long as whoever writes calls `sync` as often."""
 
@@ -34,6 +43,52 @@ class _Header(Record):
 
 class _Id(msgspec.Struct):
     id: str
+
+
+MARK = b'{"crc":"'
+"""How every line with a checksum begins."""
+_PREFIX = len(MARK) + len('0f1e2d3c",')
+_ID = msgspec.json.Decoder(_Id)
+_NAMED = 5
+"""So many damaged lines are told by their numbers, and how many more there are."""
+
+
+def intact(line: bytes) -> bytes | None:
+    """The record of a line with a checksum, as it was encoded; None where the line is not as it was written.
+
+    Args:
+        line: with its line break.
+    """
+    rest = line[_PREFIX:-1]
+    return b"{" + rest if line[:_PREFIX] == b'{"crc":"%08x",' % zlib.crc32(rest) else None
+
+
+def _decoded(line: bytes, kind: type[T]) -> T | None:
+    try:
+        return msgspec.json.decode(line, type=kind)
+    except ValueError:
+        return None
+
+
+def _pieces(line: bytes) -> Iterator[tuple[int, bytes]]:
+    """What is intact of a damaged line, and where in it: it may be two lines, of which the break between them is damaged."""
+    # No text of a record has the mark in it, for there its quotes are escaped.
+    start = line.find(MARK)
+    while start >= 0:
+        end = line.find(MARK, start + 1)
+        if (record := intact(line[start : end if end >= 0 else len(line)])) is not None:
+            yield start, record
+        start = end
+
+
+@cache
+def _tell_damaged(path: Path, numbers: tuple[int, ...]) -> None:
+    """Once in the life of a process, however often it looks at the ledger."""
+    named = ", ".join(map(str, numbers[:_NAMED]))
+    more = f" and {len(numbers) - _NAMED} more" if len(numbers) > _NAMED else ""
+    say(
+        f"{path}: damaged in line{'s' * (len(numbers) > 1)} {named}{more}: what was said there is left out and owed again"
+    )
 
 
 class Ledger(Generic[R]):
@@ -48,17 +103,18 @@ class Ledger(Generic[R]):
         latest: whether a later line of the same id counts.
 
     Raises:
-        RunError: the file is not this ledger, or is of another schema, or a line is not a record.
+        RunError: the file is not this ledger, or is of a later schema, or an intact line is not a record.
     """
 
     def __init__(self, path: Path, kind: type[R], *, writable: bool, latest: bool = False) -> None:
         self.path = path
-        self.mended = False
-        """Whether a torn last line was cut off on opening."""
+        self.damaged: list[int] = []
+        """The lines that were not as they were written when it was opened, by their numbers, from 1."""
         self._decoder = msgspec.json.Decoder(kind)
         self._kind = kind
         self._latest = latest
         self._offsets: dict[str, int] = {}
+        self._schema = SCHEMA
         self._unsynced = False
         self._synced_at = -math.inf
         self._fd: int | None = None
@@ -81,40 +137,57 @@ class Ledger(Generic[R]):
             for number, line in enumerate(lines, start=1):
                 if not line.endswith(b"\n"):
                     break
-                if number == 1:
-                    self._check_header(line)
-                else:
-                    self._index(self._id_of(line, number), self._size)
+                for at, record in self._records(line, number, self.damaged):
+                    self._index(self._id_of(record, number), self._size + at)
                 self._size += len(line)
+        if self.damaged[:1] == [1] and not self._offsets:
+            raise RunError(
+                f"{self.path}: the first line does not say what ledger it is: not a ledger of a run"
+            )
+        if self.damaged:
+            _tell_damaged(self.path, tuple(self.damaged))
         if not writable:
             return
         if self._size < size:
             os.ftruncate(self._file, self._size)
-            self.mended = True
+            say(f"{self.path}: a torn last line was cut off; what it said is owed again")
         if not self._size:
             self._write_header()
 
     def _write_header(self) -> None:
-        self._write(encode(_Header(ledger=self.path.stem, schema=SCHEMA)))
+        self._write(_Header(ledger=self.path.stem, schema=SCHEMA))
 
-    def _check_header(self, line: bytes) -> None:
-        try:
-            header = msgspec.json.decode(line, type=_Header)
-        except ValueError:
+    def _records(self, line: bytes, number: int, damaged: list[int]) -> list[tuple[int, bytes]]:
+        """What a line says that is as it was written, and where in it; none of the first. Adds to the damaged ones."""
+        if number == 1:
+            header = _decoded(intact(line) or line, _Header)
+            if header is not None:
+                self._check(header)
+                return []
+        if self._schema == 1:
+            if _decoded(line, msgspec.Raw) is not None:
+                return [(0, line)]
+            damaged.append(number)
+            return []
+        record = intact(line)
+        if record is not None and number != 1:
+            return [(0, record)]
+        damaged.append(number)
+        return [(at, record) for at, record in _pieces(line) if at or number != 1]
+
+    def _check(self, header: _Header) -> None:
+        if header.schema not in {1, SCHEMA}:
             raise RunError(
-                f"{self.path}: the first line does not say what ledger it is: not a ledger of a run"
-            ) from None
-        if header.schema != SCHEMA:
-            raise RunError(
-                f"{self.path}: written in schema {header.schema}, this version reads schema {SCHEMA}: "
+                f"{self.path}: written in schema {header.schema}, this version reads schema {SCHEMA} and 1: "
                 f"use the version that wrote it, or another run folder"
             )
         if header.ledger != self.path.stem:
             raise RunError(f"{self.path}: holds the ledger {header.ledger!r}: it was renamed or copied")
+        self._schema = header.schema
 
-    def _id_of(self, line: bytes, number: int) -> str:
+    def _id_of(self, record: bytes, number: int) -> str:
         try:
-            return _ID.decode(line).id
+            return _ID.decode(record).id
         except ValueError as error:
             raise self._unreadable(f"line {number}", error) from None
 
@@ -146,6 +219,11 @@ class Ledger(Generic[R]):
         return list(self._offsets)
 
     def __getitem__(self, id: str) -> R:
+        """The record of an id.
+
+        Raises:
+            RunError: the file was changed since it was opened, by another program or by the disk.
+        """
         offset = self._offsets[id]
         line, wanted = b"", 4096
         while not line.endswith(b"\n"):
@@ -155,7 +233,13 @@ class Ledger(Generic[R]):
             end = part.find(b"\n")
             line += part if end < 0 else part[: end + 1]
             wanted *= 4
-        return self._record(line, f"the record of {id}")
+        found = self._records(line, 0, [])
+        if not found or found[0][0]:
+            raise RunError(
+                f"{self.path}: the record of {id} was damaged while it was open: run the same command again, and what it said "
+                f"is owed again"
+            )
+        return self._record(found[0][1], f"the record of {id}")
 
     def get(self, id: str) -> R | None:
         """The record of an id; None if there is none."""
@@ -164,17 +248,18 @@ class Ledger(Generic[R]):
         return self[id]
 
     def lines(self) -> Iterator[R]:
-        """Every record ever written, also those of an id that was written again."""
+        """Every record ever written, also those of an id that was written again; without what is damaged."""
         if self._fd is None:
             return
         with self.path.open("rb") as lines:
             for number, line in enumerate(lines, start=1):
-                if number > 1 and line.endswith(b"\n"):
-                    yield self._record(line, f"line {number}")
+                if line.endswith(b"\n"):
+                    for _, record in self._records(line, number, []):
+                        yield self._record(record, f"line {number}")
 
-    def _record(self, line: bytes, what: str) -> R:
+    def _record(self, record: bytes, what: str) -> R:
         try:
-            return self._decoder.decode(line)
+            return self._decoder.decode(record)
         except ValueError as error:
             raise self._unreadable(what, error) from None
 
@@ -198,11 +283,13 @@ class Ledger(Generic[R]):
             self._unmade = False
             self._write_header()
         offset = self._size
-        self._write(encode(record))
+        self._write(record)
         self._index(id, offset)
 
-    def _write(self, line: bytes) -> None:
-        rest = line + b"\n"
+    def _write(self, record: Record) -> None:
+        rest = encode(record) + b"\n"
+        if self._schema > 1:
+            rest = b'{"crc":"%08x",%s' % (zlib.crc32(rest[1:-1]), rest[1:])
         length = len(rest)
         try:
             while rest:
@@ -301,6 +388,3 @@ class Ledgers(Generic[R]):
     def sync(self) -> None:
         """Makes sure that everything written here is on the disk."""
         self.own.sync()
-
-
-_ID = msgspec.json.Decoder(_Id)

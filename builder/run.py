@@ -48,7 +48,7 @@ from builder.lock import hold, is_held
 from builder.measures import Measure, Weights
 from builder.meter import Meter
 from builder.plugins import make
-from builder.progress import bar, say
+from builder.progress import bar
 from builder.records import Record, convert, encode
 from builder.replicas import open_replicas
 from builder.share import Share, pulled_from
@@ -339,8 +339,6 @@ class Run:
             latest=best is not None,
         )
         self._open.enter_context(own)
-        if own.mended:
-            say(f"{own.path}: a torn last line was cut off; what it said is owed again")
         if self._writable:
             self._written.append(own)
         others = [

@@ -279,10 +279,10 @@ def test_a_torn_line_is_mended_and_said_and_another_schema_is_refused(tmp_path):
     assert "dialogues.jsonl: a torn last line was cut off; what it said is owed again" in done.stderr
     assert sorted(ledger.read_bytes().splitlines()) == sorted(whole.splitlines())
     assert tree(tmp_path / "out") == before
-    ledger.write_bytes(whole.replace(b'"schema":1', b'"schema":2', 1))
+    ledger.write_bytes(b'{"ledger":"dialogues","schema":7}\n')
     refused(
         deepdialogue(*build, cwd=tmp_path),
-        "dialogues.jsonl: written in schema 2, this version reads schema 1",
+        "dialogues.jsonl: written in schema 7, this version reads schema 2 and 1",
     )
 
 

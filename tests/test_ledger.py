@@ -1,10 +1,12 @@
 """What a run's ledgers promise."""
 
+import json
 import os
 import resource
 import subprocess
 import sys
 import textwrap
+import zlib
 
 import pytest
 from hypothesis import given
@@ -79,12 +81,16 @@ def test_the_first_line_of_an_id_counts_unless_the_latest_is_asked_for(tmp_path)
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b'{"ledger":"notes","schema":7}\n', "schema 7, this version reads schema 1"),
+        (b'{"ledger":"notes","schema":7}\n', "schema 7, this version reads schema 2 and 1"),
         (b'{"ledger":"turns","schema":1}\n', "holds the ledger 'turns'"),
         (b'{"id":"a"}\n', "first line does not say what ledger"),
         (b"\x00\x01\n", "first line does not say what ledger"),
-        (b'{"ledger":"notes","schema":1}\n{"id":"a"}\nnonsense\n{"id":"b"}\n', "line 3: not a Note"),
-        (b'{"ledger":"notes","schema":1}\n{"id":"\xff"}\n', "line 2: not a Note: .*: take the line out"),
+        (
+            b'{"ledger":"notes","schema":1}\n{"id":"a"}\n{"text":"b"}\n',
+            "line 3: not a Note: .*: take the line out",
+        ),
+        (b'{"crc":"33ff631a","ledger":"turns","schema":2}\n', "holds the ledger 'turns'"),
+        (b'{"crc":"1e950cde","ledger":"notes","schema":2}\n', "first line does not say what ledger"),
         (b'{"ledger":"\xff","schema":1}\n', "first line does not say what ledger"),
     ],
 )
@@ -105,6 +111,116 @@ def test_a_record_of_another_shape_is_an_error_with_its_place_not_a_torn_line(tm
         pytest.raises(RunError, match=r"the record of a: not a Note: .*colour"),
     ):
         ledger["a"]
+
+
+def written(path, count=4):
+    """A ledger of notes of which each says its own number, and the bytes of its lines."""
+    with notes(path) as ledger:
+        for number in range(count):
+            ledger.append(str(number), Note(id=str(number), text=f"é {number}"))
+    return path.read_bytes().splitlines(keepends=True)
+
+
+def damaged(path, content):
+    """The numbers of the damaged lines and the ids that are left, once the ledger has been opened for work."""
+    path.write_bytes(content)
+    with notes(path) as ledger:
+        assert all(ledger[id] == Note(id=id, text=f"é {id}") for id in ledger.ids())
+        assert [note.id for note in ledger.lines()] == ledger.ids()
+        return ledger.damaged, ledger.ids()
+
+
+def test_every_bit_that_flips_is_found_and_only_what_that_line_said_is_owed_again(tmp_path, capsys):
+    path = tmp_path / "notes.jsonl"
+    lines = written(path)
+    whole = b"".join(lines)
+    ends = [sum(map(len, lines[: number + 1])) for number in range(len(lines))]
+    for bit in range(8 * len(whole)):
+        place = bit // 8
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << bit % 8
+        number = next(number for number, end in enumerate(ends) if place < end)
+        found, left = damaged(path, bytes(flipped))
+        if flipped[place] == ord("\n"):
+            assert found == [number + 1, number + 2]
+        elif place == len(whole) - 1:
+            assert not found
+            assert "a torn last line was cut off" in capsys.readouterr().err
+        else:
+            assert found == [number + 1]
+        broken = place + 1 in ends[:-1]
+        assert left == [str(one) for one in range(4) if broken or one != number - 1]
+
+
+@given(place=st.integers(min_value=0), length=st.integers(min_value=1, max_value=300))
+def test_a_block_of_zeros_costs_the_lines_that_it_touches_and_those_behind_it_are_read(
+    tmp_path_factory, place, length
+):
+    path = tmp_path_factory.mktemp("power") / "notes.jsonl"
+    lines = written(path, 20)
+    whole = b"".join(lines)
+    place %= len(whole)
+    zeros = whole[:place] + bytes(length) + whole[place + length :]
+    touched, end = set(), 0
+    for number, line in enumerate(lines):
+        if place < end + len(line) and end < place + length:
+            touched.add(str(number - 1))
+        end += len(line)
+    _, left = damaged(path, zeros[: len(whole)])
+    assert {str(number) for number in range(20)} - touched <= set(left)
+    with notes(path) as ledger:
+        for number in range(20):
+            if str(number) not in ledger:
+                ledger.append(str(number), Note(id=str(number), text=f"é {number}"))
+    with notes(path) as ledger:
+        assert {note.text for note in ledger} == {f"é {number}" for number in range(20)}
+
+
+def test_damage_is_told_in_one_line_and_what_is_damaged_stays_as_it_is(tmp_path, capsys):
+    path = tmp_path / "notes.jsonl"
+    whole = b"".join(written(path, 9))
+    found, left = damaged(path, content := whole.replace("é".encode(), b"__"))
+    assert found == list(range(2, 11))
+    assert not left
+    assert capsys.readouterr().err == (
+        f"{path}: damaged in lines 2, 3, 4, 5, 6 and 4 more: what was said there is left out and owed again\n"
+    )
+    with notes(path) as ledger:
+        ledger.append("0", Note(id="0", text="é 0"))
+    assert path.read_bytes().startswith(content)
+    with notes(path, writable=False) as ledger:
+        assert ledger.ids() == ["0"]
+    assert not capsys.readouterr().err
+
+
+def test_a_line_that_is_damaged_after_the_ledger_was_opened_is_not_taken_for_what_was_said(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    whole = b"".join(written(path))
+    with notes(path, writable=False) as ledger:
+        path.write_bytes(whole.replace("é 2".encode(), "é 3".encode()))
+        with pytest.raises(RunError, match="the record of 2 was damaged while it was open"):
+            ledger["2"]
+
+
+def test_a_line_is_json_whose_checksum_comes_first(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    header, first, *_ = map(json.loads, written(path))
+    assert list(header) == ["crc", "ledger", "schema"]
+    assert list(first) == ["crc", "id", "text"]
+    said = path.read_bytes().splitlines()[1].partition(b",")[2]
+    assert first["crc"] == f"{zlib.crc32(said):08x}"
+
+
+def test_a_ledger_without_checksums_is_read_and_continued_as_it_is(tmp_path):
+    path = tmp_path / "notes.jsonl"
+    old = b'{"ledger":"notes","schema":1}\n{"id":"0","text":"a"}\nno JSON\n{"id":"2","text":"c"}\n'
+    path.write_bytes(old)
+    with notes(path) as ledger:
+        assert ledger.damaged == [3]
+        ledger.append("1", Note(id="1", text="b"))
+    assert path.read_bytes() == old + b'{"id":"1","text":"b"}\n'
+    with notes(path) as ledger:
+        assert [note.text for note in ledger] == ["a", "c", "b"]
 
 
 def test_a_full_disk_leaves_the_ledger_as_it_was_before_the_line(tmp_path):

@@ -22,6 +22,7 @@ import msgspec
 from builder.core.part import Part
 from builder.errors import BusyError, ConfigError, DeepDialogueError, OvertakenError, StorageError
 from builder.files import listed
+from builder.ledger import MARK, intact
 from builder.lock import hold
 from builder.progress import say
 from builder.records import Record, encode
@@ -213,7 +214,7 @@ class Desk:
         config = Path(file).name.removesuffix(f".{self.writer}.jsonl")
         read = held = 0
         for line in lines.splitlines(keepends=True):
-            clips = _DECODER.decode(line).clips
+            clips = _clips(line)
             held += sum(clip.num_bytes for clip in clips)
             if held > _MOST_AUDIO and read and ends:
                 break
@@ -312,4 +313,10 @@ def _grown(path: Path, begin: int) -> bytes:
     return grown[: grown.rfind(b"\n") + 1]
 
 
-_DECODER = msgspec.json.Decoder(_Line)
+def _clips(line: bytes) -> tuple[_Clip, ...]:
+    """The clips that a line names; none of a damaged one, which no reader takes for a record."""
+    record = intact(line) if line.startswith(MARK) else line
+    try:
+        return msgspec.json.decode(record or b"", type=_Line).clips
+    except ValueError:
+        return ()
