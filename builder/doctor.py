@@ -71,6 +71,8 @@ class Finding:
     """What a run may live with."""
     faults: list[str] = field(default_factory=list)
     """What a run would fail at."""
+    thought: Completion | None = None
+    """The latest answer that the model thought about."""
 
     @property
     def verdict(self) -> Literal["well", "doubtful", "fails"]:
@@ -178,6 +180,7 @@ async def _examine_opened(
 ) -> None:
     model = study.vocabulary.models[finding.name]
     _served(finding, backend, model, endpoint)
+    _exposed(finding, backend)
     with finding.noting():
         _limits(finding, endpoint, await backend.about(model))
     with finding.noting():
@@ -188,6 +191,8 @@ async def _examine_opened(
     for name, judge in own.items():
         with finding.noting():
             await _judge(study, finding, name, judge, endpoint)
+    if finding.thought is not None:
+        finding.doubts.append(_thinks(finding.thought, model, backend))
 
 
 def _where(plugin: Backend | Engine) -> str:
@@ -211,6 +216,13 @@ def _served(finding: Finding, backend: Backend, model: Model, endpoint: Endpoint
         finding.doubts.append(f"{told}, the study pins {model.revision!r}")
 
 
+def _exposed(finding: Finding, plugin: Backend | Engine) -> None:
+    if isinstance(plugin, Remote) and plugin.exposes_token:
+        finding.doubts.append(
+            f"the token of {plugin.token_env} goes to it unencrypted: serve it with https, or through a tunnel"
+        )
+
+
 def _limits(finding: Finding, endpoint: Endpoint, about: About) -> None:
     allowed = about.max_concurrent_requests
     of = f" of the server's {allowed}" if allowed is not None else ""
@@ -221,6 +233,25 @@ def _limits(finding: Finding, endpoint: Endpoint, about: About) -> None:
         apart = f"clock {about.clock_ahead_s:+.0f} s"
         far = abs(about.clock_ahead_s) > _CLOCK_S
         (finding.doubts if far else finding.facts).append(apart)
+
+
+async def _ask(finding: Finding, endpoint: Endpoint, prompt: Prompt) -> Completion:
+    completion = await endpoint.complete(prompt)
+    if completion.thinking or completion.thinking_tokens:
+        finding.thought = completion
+    return completion
+
+
+def _thinks(thought: Completion, model: Model, backend: Backend) -> str:
+    """That a model thinks, and the line of the site that stops it, as far as one is known."""
+    tokens = "an unknown number of" if thought.thinking_tokens is None else thought.thinking_tokens
+    told = f"thinks before it speaks, {tokens} tokens the last time: "
+    extra = getattr(backend, "extra", {})
+    if "reasoning_effort" in extra or "chat_template_kwargs" in extra:
+        return f"{told}its `extra` does not stop it, so max_tokens must have room for both"
+    if "gpt-oss" in f"{model.hub_id} {thought.model}".lower():
+        return f'{told}extra = {{ reasoning_effort = "low" }} shortens it'
+    return f"{told}extra = {{ chat_template_kwargs = {{ enable_thinking = false }} }} stops most that do"
 
 
 async def _hold(study: Study, finding: Finding, endpoint: Endpoint) -> None:
@@ -240,7 +271,7 @@ async def _hold(study: Study, finding: Finding, endpoint: Endpoint) -> None:
     try:
         while isinstance(step, Prompt):
             began = time.monotonic()
-            completion = await endpoint.complete(step)
+            completion = await _ask(finding, endpoint, step)
             passed = time.monotonic() - began
             step = talk.send(completion)
     except ReplyError as error:
@@ -288,7 +319,7 @@ async def _held_to_schema(finding: Finding, endpoint: Endpoint) -> bool:
         seed=seed_of(0, "doctor", "schema"),
         schema=_SCHEMA,
     )
-    completion = await endpoint.complete(prompt)
+    completion = await _ask(finding, endpoint, prompt)
     try:
         msgspec.json.decode(completion.text, type=_Mood)
     except (msgspec.DecodeError, UnicodeError):
@@ -309,7 +340,7 @@ async def _judge(study: Study, finding: Finding, name: str, judge: Judge, endpoi
         except StopIteration as end:
             outcome = end.value
             break
-        send = await endpoint.complete(prompt)
+        send = await _ask(finding, endpoint, prompt)
     if isinstance(outcome, Abstention):
         finding.faults.append(f"as the judge {name!r} it abstains: {outcome.reason}")
     else:
@@ -341,6 +372,7 @@ async def _examine_engine(run: Run, config: str, alone: asyncio.Lock) -> list[Fi
     with finding.noting():
         engine = run.engine(config)
         finding.where = _where(engine)
+        _exposed(finding, engine)
         engine.prepare(speech.cast(), emotions)
         async with alone, engine.open() as synthesizer:
             finding.serves = synthesizer.name

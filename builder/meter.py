@@ -21,10 +21,11 @@ import msgspec
 
 from builder.core.part import Part
 from builder.core.prompt import Completion, Prompt
-from builder.core.usage import Budget, Price, Usage, counted, currency_of, exceeded, price_of
+from builder.core.usage import Budget, Price, Usage, counted, currency_of, exceeded, price_of, unheld
 from builder.errors import BudgetError, ConfigError
 from builder.ledger import Ledger
 from builder.llm import Endpoint
+from builder.progress import say
 from builder.records import Record, encode
 from builder.remote.room import Room
 
@@ -169,6 +170,8 @@ class Meter(AbstractContextManager["Meter"]):
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._stop: str | None = None
+        self._unheld: set[str] = set()
+        """The models of which it is told that the budget cannot hold, or need not be."""
         self._fault: OSError | None = None
         self._timer: asyncio.Handle | None = None
         self._settled_at = clock()
@@ -231,7 +234,12 @@ class Meter(AbstractContextManager["Meter"]):
 
     def leave(self, metered: Metered, begin: float, answer: Completion | None) -> None:
         """Counts a prompt as ended; None where it came to nothing."""
-        self._usage[metered.model] += counted(answer, self.clock() - begin)
+        usage = counted(answer, self.clock() - begin)
+        self._usage[metered.model] += usage
+        if usage.uncounted and metered.model not in self._unheld:
+            self._unheld.add(metered.model)
+            if reason := unheld(metered.model, usage, self._prices, self._budget):
+                say(reason)
         metered.in_flight -= 1
         self._in_flight -= 1
         if not self._in_flight:

@@ -50,6 +50,7 @@ from builder.meter import Meter
 from builder.plugins import make
 from builder.progress import bar
 from builder.records import Record, convert, encode
+from builder.remote import Remote
 from builder.replicas import open_replicas
 from builder.share import Share, pulled_from
 from builder.tts import Engine, Synthesizer
@@ -57,6 +58,7 @@ from builder.whole import put
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
+P = TypeVar("P")
 
 TWINS = "twins.json"
 """Twins found over all dialogues, by judge, in a folder that holds only a part of them."""
@@ -460,8 +462,9 @@ class Run:
         """Where the site serves a model: in one place, or in several, which are replicas."""
         tables, where = self._table("models", model)
         if isinstance(tables, dict):
-            return [make(Backend, tables, where)]
-        return [make(Backend, table, f"{where}[{place}]") for place, table in enumerate(tables)]
+            return [self._trusted(make(Backend, tables, where), where)]
+        places = ((table, f"{where}[{place}]") for place, table in enumerate(tables))
+        return [self._trusted(make(Backend, table, place), place) for table, place in places]
 
     def rehearses(self, model: str) -> bool:
         """Whether a stand-in answers for a model at the site."""
@@ -470,7 +473,7 @@ class Run:
     def engine(self, config: str) -> Engine:
         """What speaks a dataset config at the site."""
         table, where = self._table("speech", config)
-        return make(Engine, cast("dict[str, Any]", table), where)
+        return self._trusted(make(Engine, cast("dict[str, Any]", table), where), where)
 
     async def synthesizer(self, config: str, opened: AsyncExitStack) -> Synthesizer:
         """Opens what speaks a dataset config. It closes with `opened`, or is kept by the worker."""
@@ -516,6 +519,15 @@ class Run:
             if key in tables:
                 return tables[key], f"site {self.site.name!r}, {kind}.{key}"
         raise ConfigError(f"site {self.site.name!r} has no table [{kind}.{name!r}], nor one for '*'")
+
+    def _trusted(self, plugin: P, where: str) -> P:
+        """The plug-in, where the site lets it send what it sends."""
+        if self.site and self.site.strict and isinstance(plugin, Remote) and plugin.exposes_token:
+            raise ConfigError(
+                f"{where}: the token of {plugin.token_env} would go over plain http to another machine, and the site is "
+                "strict: serve it with https, or reach it through a tunnel that ends on this machine"
+            )
+        return plugin
 
     async def endpoints(self, models: Iterable[str], opened: AsyncExitStack) -> dict[str, Endpoint]:
         """Opens where these models are served, counts what they are asked, and stops at the budget.

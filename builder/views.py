@@ -100,17 +100,21 @@ def _show_usage(run: Run, console: Console) -> None:
         "latency s",
         "queue s",
     )
+    thinks = any(used.thinking_tokens or used.uncounted_thinking for used in usage.values())
     live = ("in flight", "limit", "calls/s", "tokens/s")
     table = Table(title="at work" if beats else "asked so far", title_justify="left")
-    for name in (*names, *(live if beats else ())):
+    for name in (*names, *(("thinking tokens",) if thinks else ()), *(live if beats else ())):
         table.add_column(name, justify="left" if name == "model" else "right")
     for model, used in sorted(usage.items()):
         beat = beats.get(model)
         calls = max(1, used.calls)
         row = [
-            escape(model), f"{used.calls:,}", f"{used.failed:,}", f"{used.retries:,}", f"{used.prompt_tokens:,}",
-            f"{used.completion_tokens:,}", f"{used.latency_s / calls:.2f}", f"{used.queue_s / calls:.2f}",
+            escape(model), f"{used.calls:,}", f"{used.failed:,}", f"{used.retries:,}",
+            _counted(used.prompt_tokens, used.uncounted), _counted(used.completion_tokens, used.uncounted),
+            f"{used.latency_s / calls:.2f}", f"{used.queue_s / calls:.2f}",
         ]  # fmt: skip
+        if thinks:
+            row.append(_counted(used.thinking_tokens, used.uncounted_thinking))
         if beat is not None:
             tokens = beat.prompt_tokens_per_s + beat.completion_tokens_per_s
             row += [str(beat.in_flight), str(beat.limit), f"{beat.calls_per_s:.1f}", f"{tokens:,.0f}"]
@@ -122,6 +126,13 @@ def _show_usage(run: Run, console: Console) -> None:
         console.print(
             f"{owed:,} turns are owed: {timedelta(seconds=round(owed / rate))} at {rate:.1f} calls/s"
         )
+
+
+def _counted(tokens: int, uncounted: int) -> str:
+    """A sum of tokens; not all are known where a server did not say those of some answers."""
+    if not uncounted:
+        return f"{tokens:,}"
+    return f"{tokens:,} + unknown" if tokens else "unknown"
 
 
 def show_estimate(run: Run, console: Console) -> None:

@@ -36,6 +36,8 @@ class Usage(Record):
     """Of the completion tokens, those that were thought and not said, as far as the servers say."""
     uncounted: int = 0
     """Answers whose tokens the server did not say, so that the sums above are short of theirs."""
+    uncounted_thinking: int = 0
+    """Answers that were thought about, of which the server did not say the tokens of that."""
 
     def __add__(self, other: "Usage") -> "Usage":
         return Usage(
@@ -49,6 +51,7 @@ class Usage(Record):
             self.open_s + other.open_s,
             self.thinking_tokens + other.thinking_tokens,
             self.uncounted + other.uncounted,
+            self.uncounted_thinking + other.uncounted_thinking,
         )
 
     def __sub__(self, earlier: "Usage") -> "Usage":
@@ -64,6 +67,7 @@ class Usage(Record):
             self.open_s - earlier.open_s,
             self.thinking_tokens - earlier.thinking_tokens,
             self.uncounted - earlier.uncounted,
+            self.uncounted_thinking - earlier.uncounted_thinking,
         )
 
     @property
@@ -88,6 +92,7 @@ def counted(answer: Completion | None, latency_s: float) -> Usage:
         latency_s=latency_s,
         thinking_tokens=answer.thinking_tokens or 0,
         uncounted=int(answer.prompt_tokens is None or answer.completion_tokens is None),
+        uncounted_thinking=int(bool(answer.thinking) and answer.thinking_tokens is None),
     )
 
 
@@ -153,6 +158,32 @@ def spent(usage: Mapping[str, Usage], prices: Mapping[str, Price]) -> float:
     """
     costs = ((price_of(model, prices), used) for model, used in usage.items())
     return sum(price.of(used) for price, used in costs if price is not None)
+
+
+def unheld(model: str, usage: Usage, prices: Mapping[str, Price], budget: Budget) -> str | None:
+    """Why a budget cannot hold what a model is asked; None while it can.
+
+    Args:
+        model: the model.
+        usage: its own.
+        prices: by model.
+        budget: what may be used.
+    """
+    if not usage.uncounted:
+        return None
+    price = price_of(model, prices)
+    priced = price is not None and (price.per_million_prompt_tokens or price.per_million_completion_tokens)
+    kinds = [
+        kind
+        for kind, bounded in {"tokens": budget.tokens, "money": budget.money if priced else None}.items()
+        if bounded is not None
+    ]
+    if not kinds:
+        return None
+    return (
+        f"the server of {model} does not say how many tokens it reads and writes: they are counted as unknown, so the "
+        f"budget of {' and of '.join(kinds)} cannot hold; one of calls does"
+    )
 
 
 def exceeded(

@@ -18,10 +18,27 @@ import msgspec
 
 from builder.batches import Batches
 from builder.core.prompt import Completion, Decoding, Prompt
+from builder.core.thinking import split_thinking
 from builder.core.vocabulary import Model
 from builder.errors import ConfigError, EndpointError, ProtocolError, first_line
 from builder.extras import extra
 from builder.llm import Backend, Endpoint
+from builder.llm._extra import check
+
+_PENALTIES = {
+    "repetition_penalty": "RepetitionPenaltyLogitsProcessor",
+    "no_repeat_ngram_size": "NoRepeatNGramLogitsProcessor",
+}
+"""What of `extra` changes the scores of tokens, by the class of `transformers` that does so."""
+_CUTS = {
+    "top_k": "TopKLogitsWarper",
+    "min_p": "MinPLogitsWarper",
+    "typical_p": "TypicalLogitsWarper",
+    "epsilon_cutoff": "EpsilonLogitsWarper",
+    "eta_cutoff": "EtaLogitsWarper",
+}
+"""What of it leaves fewer tokens to draw from."""
+_TEMPLATE = "chat_template_kwargs"
 
 
 class Transformers(Backend):
@@ -36,6 +53,14 @@ class Transformers(Backend):
     """`auto` is what the weights were saved in."""
     limit: Annotated[int, msgspec.Meta(ge=1)] = 16
     """Prompts in one batch; memory grows with it."""
+    extra: dict[str, Any] = {}
+    """Sampling that the study has no word for: `repetition_penalty`, `no_repeat_ngram_size`, `top_k`, `min_p`, `typical_p`,
+    `epsilon_cutoff`, `eta_cutoff`. Anything else goes into the chat template, as what is in `chat_template_kwargs` does."""
+
+    def __post_init__(self) -> None:
+        check(self.extra)
+        if not isinstance(self.extra.get(_TEMPLATE, {}), dict):
+            raise ValueError(f"extra.{_TEMPLATE} is not a table")  # noqa: TRY004 - as every setting that is wrong
 
     @asynccontextmanager
     async def open(self, model: Model) -> AsyncIterator[Endpoint]:
@@ -63,6 +88,16 @@ class Transformers(Backend):
             ) from None
         if tokenizer.chat_template is None:
             raise ConfigError(f"{source!r} has no chat template: name a model that was trained to chat")
+        try:
+            penalties, cuts = (
+                [getattr(transformers, by)(self.extra[key]) for key, by in kinds.items() if key in self.extra]
+                for kinds in (_PENALTIES, _CUTS)
+            )
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"extra: {first_line(error)}") from None
+        template = {
+            key: value for key, value in self.extra.items() if key not in {*_PENALTIES, *_CUTS, _TEMPLATE}
+        }
         ends = network.generation_config.eos_token_id
         ends = {*(ends if isinstance(ends, list) else [ends]), tokenizer.eos_token_id} - {None}
         if not ends:
@@ -73,7 +108,15 @@ class Transformers(Backend):
         network.generation_config = transformers.GenerationConfig()
         name = model.hub_id if self.path is None or Path(self.path).is_dir() else self.path
         commit = getattr(network.config, "_commit_hash", None)
-        return _Loaded(f"{name}@{commit}" if commit else name, tokenizer, network, sorted(ends))
+        return _Loaded(
+            f"{name}@{commit}" if commit else name,
+            tokenizer,
+            network,
+            sorted(ends),
+            template | self.extra.get(_TEMPLATE, {}),
+            penalties,
+            cuts,
+        )
 
 
 class _Request(NamedTuple):
@@ -89,14 +132,22 @@ class _Loaded:
     network: Any
     ends: list[int]
     """The tokens that end a reply."""
+    template: dict[str, Any]
+    """What the chat template is told beyond the chat."""
+    penalties: list[Any]
+    """What changes the scores of tokens, from a row's tokens so far and its scores, of shapes (1, length) and (1, vocabulary)."""
+    cuts: list[Any]
+    """What leaves fewer tokens to draw from, likewise."""
     stopped: threading.Event = field(default_factory=threading.Event)
 
     def encode(self, prompt: Prompt) -> list[int]:
         """The chat as token ids. Only the event loop's thread uses the tokenizer: it bears no second."""
         chat = [{"role": message.role, "content": message.content} for message in prompt.messages]
         try:
-            text = self.tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True)
-        except (jinja2.TemplateError, ValueError) as error:
+            text = self.tokenizer.apply_chat_template(
+                chat, tokenize=False, add_generation_prompt=True, **self.template
+            )
+        except (jinja2.TemplateError, ValueError, TypeError) as error:
             raise ProtocolError(
                 f"{self.checkpoint}: its chat template refuses the prompt: {first_line(error)}"
             ) from None
@@ -126,10 +177,22 @@ class _Loaded:
                 generation_config=transformers.GenerationConfig(
                     do_sample=False, max_new_tokens=most, eos_token_id=self.ends, pad_token_id=self.ends[0]
                 ),
-                logits_processor=transformers.LogitsProcessorList([_Sampler(torch, batch)]),
+                logits_processor=transformers.LogitsProcessorList(
+                    [_Sampler(torch, batch, width, self.penalties, self.cuts)]
+                ),
                 stopping_criteria=transformers.StoppingCriteriaList([self._stop]),
             )
         return [self._cut(row, request) for row, request in zip(out[:, width:].tolist(), batch, strict=True)]
+
+    def read(self, tokens: list[int]) -> tuple[str, str]:
+        """What a reply thinks and what it says. Thoughts may stand between special tokens, which are part of neither."""
+        text: str = self.tokenizer.decode([token for token in tokens if token not in self.ends])
+        thinking, said = split_thinking(text)
+        if not thinking:
+            return "", self.tokenizer.decode(tokens, skip_special_tokens=True)
+        for special in self.tokenizer.all_special_tokens:
+            thinking, said = thinking.replace(special, ""), said.replace(special, "")
+        return thinking, said
 
     def _stop(self, ids: Any, _scores: Any) -> Any:
         return ids.new_full((len(ids),), self.stopped.is_set(), dtype=bool)
@@ -150,11 +213,15 @@ class _Opened:
     async def complete(self, prompt: Prompt) -> Completion:
         loaded, ids = self.loaded, self.loaded.encode(prompt)
         tokens = await self.batches.ask(_Request(ids, prompt.decoding, prompt.seed))
+        thinking, said = loaded.read(tokens)
+        thought = loaded.tokenizer(thinking, add_special_tokens=False)["input_ids"] if thinking else ()
         return Completion(
-            text=loaded.tokenizer.decode(tokens, skip_special_tokens=True),
+            text=said,
             finish_reason="stop" if tokens and tokens[-1] in loaded.ends else "length",
             prompt_tokens=len(ids),
             completion_tokens=len(tokens),
+            thinking=thinking,
+            thinking_tokens=min(len(thought), len(tokens)),
         )
 
 
@@ -165,26 +232,37 @@ class _Sampler:
     draw depends on how many rows there are.
     """
 
-    def __init__(self, torch: Any, batch: Sequence[_Request]) -> None:
+    def __init__(
+        self, torch: Any, batch: Sequence[_Request], width: int, penalties: list[Any], cuts: list[Any]
+    ) -> None:
         self._torch = torch
+        self._begins = [width - len(request.ids) for request in batch]
+        """Before them a row is padded."""
+        self._penalties, self._cuts = penalties, cuts
         self._decodings = [request.decoding for request in batch]
         self._streams = [torch.Generator().manual_seed(request.seed) for request in batch]
 
-    def __call__(self, _ids: Any, scores: Any) -> Any:
+    def __call__(self, ids: Any, scores: Any) -> Any:
         chosen = self._torch.full_like(scores, -float("inf"))
         for row, logits in enumerate(scores.float().cpu()):
-            chosen[row, self._draw(row, logits)] = 0
+            chosen[row, self._draw(row, ids[row, self._begins[row] :], logits)] = 0
         return chosen
 
-    def _draw(self, row: int, logits: Any) -> int:
-        """The next token of a row, from its logits of shape (vocabulary,)."""
+    def _draw(self, row: int, ids: Any, logits: Any) -> int:
+        """The next token of a row, from its tokens so far and its logits of shape (vocabulary,)."""
         decoding = self._decodings[row]
+        logits = self._changed(self._penalties, ids, logits)
         if decoding.temperature == 0:
             return int(logits.argmax())
-        chances = (logits / decoding.temperature).softmax(-1)
+        chances = self._changed(self._cuts, ids, logits / decoding.temperature).softmax(-1)
         if decoding.top_p < 1:
             ordered, places = chances.sort(descending=True, stable=True)
             # A token is in the nucleus while those before it do not fill it.
             chances[places[ordered.cumsum(-1) - ordered >= decoding.top_p]] = 0
         # It sums nothing and goes through the vocabulary in its own order, so rounding cannot shift the draw.
         return int(self._torch.multinomial(chances, 1, generator=self._streams[row]))
+
+    def _changed(self, by: list[Any], ids: Any, logits: Any) -> Any:
+        for one in by:
+            logits = one(ids.cpu()[None], logits[None])[0]
+        return logits

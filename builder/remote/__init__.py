@@ -12,6 +12,7 @@ import msgspec
 from builder.core.part import Part
 from builder.errors import ConfigError
 from builder.records import Record
+from builder.remote.proxy import is_loopback
 
 
 class Remote(Record):
@@ -36,6 +37,16 @@ class Remote(Record):
     def among(self, place: Part) -> Self:
         """The settings of one of several processes that ask the same server: together they keep to the limit."""
         return msgspec.structs.replace(self, limit=place.of(self.limit))
+
+    @property
+    def exposes_token(self) -> bool:
+        """Whether the token goes to another machine unencrypted, where whatever lies between can read it."""
+        address = urlsplit(getattr(self, "url", None) or "")
+        return (
+            self.token_env is not None
+            and address.scheme == "http"
+            and not is_loopback(address.hostname or "")
+        )
 
     def token(self) -> str | None:
         """The token, or None where none is wanted.

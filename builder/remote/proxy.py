@@ -6,7 +6,6 @@ Law of the file: a machine reaches itself without a proxy, and no message repeat
 
 import ipaddress
 from urllib.parse import urlsplit
-from urllib.request import getproxies_environment
 
 from builder.errors import ConfigError
 
@@ -20,6 +19,8 @@ def proxy_for(url: str) -> str | None:
     Raises:
         ConfigError: the environment names what is not an HTTP proxy.
     """
+    from urllib.request import getproxies_environment
+
     parts, proxies = urlsplit(url), getproxies_environment()
     host = parts.hostname or ""
     port = parts.port or (443 if parts.scheme == "https" else 80)

@@ -13,7 +13,7 @@ from builder.llm import Backend  # noqa: E402
 from builder.llm.transformers import Transformers, _Loaded  # noqa: E402
 from builder.plugins import make  # noqa: E402
 from tests.llm.asking import HUB_ID, a_model, a_prompt, ask, opened  # noqa: E402
-from tests.tiny import make_llama  # noqa: E402
+from tests.tiny import TEMPLATE, make_llama  # noqa: E402
 
 
 def user(text="Hello?", **more) -> Prompt:
@@ -235,3 +235,48 @@ def test_a_missing_extra_is_named_with_its_repair(tiny_llama, monkeypatch):
     monkeypatch.setitem(sys.modules, "transformers", None)
     with pytest.raises(ConfigError, match=r"pip install 'deepdialogue\[transformers\]'"):
         opened(Transformers(path=str(tiny_llama)))
+
+
+def test_a_penalty_or_a_cut_of_extra_shapes_every_draw_and_no_neighbour_changes_it(tiny_llama, reference):
+    extra = {"repetition_penalty": 1.3, "top_k": 2, "min_p": 0.05}
+    one = Transformers(path=str(tiny_llama), device="cpu", extra=extra)
+    prompts = [user("Why? " * n, seed=n, max_tokens=24) for n in range(6)]
+    together = ask(one, *prompts)
+    assert list(together) == [ask(one, prompt)[0] for prompt in prompts]
+    greedy = Transformers(path=str(tiny_llama), device="cpu", extra={"top_k": 1})
+    (likeliest,) = ask(greedy, user(temperature=1.5, max_tokens=24))
+    assert likeliest == ask(greedy, user(temperature=0.0, max_tokens=24))[0]
+
+
+def test_what_else_is_in_extra_is_told_to_the_chat_template(tiny_llama, tmp_path):
+    folder = shutil.copytree(tiny_llama, tmp_path / "thinker")
+    template = "{% if not enable_thinking %}[quick]{% endif %}{{ effort }}" + TEMPLATE
+    (folder / "chat_template.jinja").write_text(template)
+    extra = {"effort": "low", "chat_template_kwargs": {"enable_thinking": False}}
+    told, untold, free = (
+        ask(Transformers(path=str(folder), device="cpu", extra=extra), user())[0].prompt_tokens
+        for extra in (extra, {}, {"enable_thinking": True})
+    )
+    assert (told - untold, untold - free) == (len("low"), len("[quick]"))
+
+
+def test_extra_says_nothing_that_the_study_says_and_nothing_wrong(tiny_llama):
+    with pytest.raises(ValueError, match=r"extra.temperature is what the study's decoding says"):
+        Transformers(extra={"temperature": 2.0})
+    with pytest.raises(ValueError, match="chat_template_kwargs is not a table"):
+        Transformers(extra={"chat_template_kwargs": "no"})
+    with pytest.raises(ConfigError, match="top_k"):
+        opened(Transformers(path=str(tiny_llama), device="cpu", extra={"top_k": -1}))
+    with pytest.raises(ProtocolError, match="chat template refuses"):
+        ask(Transformers(path=str(tiny_llama), device="cpu", extra={"tokenize": True}), user())
+
+
+def test_what_is_thought_is_told_from_what_is_said_and_counted(tiny_llama):
+    async def read(text):
+        backend = Transformers(path=str(tiny_llama), device="cpu")
+        loaded = backend._load(a_model())
+        return loaded.read([*loaded.tokenizer(text, add_special_tokens=False)["input_ids"], loaded.ends[0]])
+
+    assert asyncio.run(read("<think>Hm.</think> Hi there.")) == ("Hm.", "Hi there.")
+    assert asyncio.run(read("Hm.<end></think>\n\nHi there.")) == ("Hm.", "Hi there.")
+    assert asyncio.run(read(" Hi there.<begin>")) == ("", " Hi there.")
