@@ -298,6 +298,8 @@ def _opened(options: argparse.Namespace) -> Iterator[_Place]:
 def _stage(options: argparse.Namespace) -> int:
     with _opened(options) as place:
         tally = _timed(place, options.verb)
+        if options.verb == "generate":
+            place.run.end()
         if options.verb == "plan":
             show_plan(place.run, Console())
             if options.estimate:
@@ -317,6 +319,7 @@ def _build(options: argparse.Namespace) -> int:
             elif name == "generate":
                 tallies += _timed_together(place)
         run = place.run
+        run.end()
         if not any(tally.done for tally in tallies):
             say(f"nothing to do: {run.out} is up to date")
         _say_made(run)

@@ -2,9 +2,11 @@
 
     run.json                what the folder is pinned to: the study, its rules before, and whether stand-ins take part
     scenarios.jsonl         plan        what is to be held
-    turns.jsonl             generate    the journal: every finished turn
+    turns.jsonl             generate    the journal: every reply of a model, kept or rejected
+    rounds.jsonl            generate    dialogues that were given up, and are to be tried anew
     usage.jsonl             generate, judge     what the models were asked so far
     dialogues.jsonl         generate, ingest
+    votes.jsonl             judge       the journal: every answer of a judge's model
     reviews.jsonl           judge
     recordings/CONFIG.jsonl synthesize, ingest
     audio/CONFIG/           their clips, in few large files
@@ -33,14 +35,15 @@ from filelock import FileLock
 from builder.audio import AudioFiles
 from builder.checks import Check
 from builder.config import Site, Study
-from builder.core.dialogue import Dialogue, Turn
+from builder.core.dialogue import Dialogue
 from builder.core.part import Part
 from builder.core.prosody import fullest
 from builder.core.scenario import Scenario
 from builder.core.speech import Measured, Recording
 from builder.core.verdict import Acceptance, Decision, Review, decide
-from builder.errors import ConfigError, EndpointError, ItemError, RunError, nearest
+from builder.errors import ConfigError, EndpointError, ItemError, ReplyError, RunError, nearest
 from builder.files import listed
+from builder.journal import Answered, Journal
 from builder.judges import Judge, Twin
 from builder.ledger import SYNC_S, Ledger, Ledgers
 from builder.llm import Backend, Endpoint
@@ -67,17 +70,6 @@ _HOPELESS = 20
 """So many items in a row failing at an endpoint mean that the endpoint is gone, not that the items are hard."""
 
 
-class TurnEntry(Record):
-    """A finished turn of a dialogue that may not be finished yet."""
-
-    id: str
-    index: int
-    """From 0."""
-    checkpoint: str
-    """What spoke it."""
-    turn: Turn
-
-
 class Failure(Record):
     """An item that failed, for the time being."""
 
@@ -87,6 +79,13 @@ class Failure(Record):
     message: str
     number: int = 0
     """Of all that is said of the item, by whichever part: the highest is the latest."""
+
+
+class _Rounds(Record):
+    """How many commands gave a dialogue up and went to their end; each time it got new attempts."""
+
+    id: str
+    rounds: int
 
 
 class Tally(Record):
@@ -218,7 +217,7 @@ class Run:
             if not pin.exists():
                 put(pin, [encode(self._pin)])
             self.scenarios = self._ledgers("scenarios", Scenario)
-            self.turns = self._ledgers("turns", TurnEntry)
+            self.turns = self._ledgers("turns", Answered)
             self.dialogues = self._ledgers("dialogues", Dialogue)
             self.reviews = self._ledgers("reviews", Review, best=_last)
             kept = {path.name.partition(".")[0] for path in listed((folder / "recordings").glob("*.jsonl"))}
@@ -350,6 +349,11 @@ class Run:
         ]
         return Ledgers(own, others, best)
 
+    @cached_property
+    def votes(self) -> Journal:
+        """What judges answered about dialogues that have no review; one for all the times that this run is judged."""
+        return Journal(self._ledgers("votes", Answered), lambda id: id not in self.reviews and self.takes(id))
+
     def failures(self, work: str) -> Ledgers[Failure]:
         """What failed in one piece of work, by item; the latest counts."""
         if work not in self._failures:
@@ -371,6 +375,26 @@ class Run:
     def unresolved(self, work: str) -> list[Failure]:
         """What failed in one piece of work and was not done since, by whichever part."""
         return [failure for failure in self.failures(work) if failure.boundary != "resolved"]
+
+    def end(self) -> None:
+        """Says that a command which holds dialogues went to its end: what it gave up gets new attempts from the next one.
+
+        Without it, as after an interruption, what was given up stays so, and is not asked for again.
+        """
+        if self._writable:
+            for failure in self.unresolved("generate"):
+                if failure.boundary == ReplyError.boundary and self.takes(failure.id):
+                    rounds = 1 + self.rounds_of(failure.id)
+                    self._rounds.append(failure.id, _Rounds(id=failure.id, rounds=rounds))
+
+    def rounds_of(self, id: str) -> int:
+        """How many commands that went to their end gave a dialogue up."""
+        said = self._rounds.get(id)
+        return said.rounds if said else 0
+
+    @cached_property
+    def _rounds(self) -> Ledgers[_Rounds]:
+        return self._ledgers("rounds", _Rounds, best=_most)
 
     def accepted(self) -> Iterator[str]:
         """The dialogues of the part that the study's rule accepts, in the order they were finished.
@@ -648,6 +672,10 @@ def _id_of(item: object) -> str:
 
 def _last(reviews: list[Review]) -> Review:
     return max(reviews, key=lambda review: review.number)
+
+
+def _most(said: list[_Rounds]) -> _Rounds:
+    return max(said, key=lambda one: one.rounds)
 
 
 def _latest(said: list[Failure]) -> Failure:

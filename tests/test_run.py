@@ -10,9 +10,9 @@ import msgspec
 import pytest
 
 from builder.config import load_site
-from builder.core.dialogue import Turn
 from builder.errors import ConfigError, EndpointError, ProtocolError, ReplyError, RunError
-from builder.run import Run, TurnEntry
+from builder.journal import Answered
+from builder.run import Run
 from tests.commands import tree
 from tests.runs import small
 
@@ -22,8 +22,7 @@ def work(run, do, items="abcdef", at_once=1):
 
 
 def journal(run, item):
-    turn = Turn(speaker="LLM1", text=item, emotion="happy")
-    run.turns.append(item, TurnEntry(id=item, index=0, checkpoint="x", turn=turn))
+    run.turns.append(item, Answered(id=item, index=0, checkpoint="x", text=item))
 
 
 def test_an_item_that_fails_is_recorded_with_its_boundary_and_the_rest_goes_on(tmp_path):
@@ -116,8 +115,7 @@ def test_the_last_line_before_a_lull_reaches_the_disk_though_no_line_follows(tmp
 
         async def do(item):
             for index in range(2):  # the first waits for the disk, the second need not
-                turn = Turn(speaker="LLM1", text="Well.", emotion="happy")
-                run.turns.append(item, TurnEntry(id=item, index=index, checkpoint="c", turn=turn))
+                run.turns.append(item, Answered(id=item, index=index, checkpoint="c", text="Well."))
             written = path.stat().st_size
             assert on_disk[path] < written
             async with asyncio.timeout(60):

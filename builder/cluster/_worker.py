@@ -100,6 +100,8 @@ class Worker:
                     put(desk.folder / TWINS, [found])
                 with Run(desk.folder, None, self._site, part=part, desk=desk, worker=self) as run:
                     tallies = tuple([await stage(name)(run) for name in stages])
+                    if "generate" in stages:
+                        run.end()
         except DeepDialogueError:
             raise
         except BaseException:

@@ -1,7 +1,7 @@
 """A conversation as a generator: it yields what it needs (a prompt) and what it has (a finished turn).
 
     Prompt      -> send the Completion back
-    Turn        -> journal it; send nothing
+    Turn        -> it is finished; send nothing
     return      -> the Dialogue
 
 Law of the file: no clock, no socket, no model. Whoever drives it decides where the completions come from; a list of
@@ -69,6 +69,7 @@ def conversation(
     cast: tuple[Actor, Actor],
     seed: int,
     turns: tuple[Turn, ...] = (),
+    rounds: int = 0,
 ) -> Generator[Prompt | Turn, Completion | None, Dialogue]:
     """Holds one dialogue.
 
@@ -78,7 +79,8 @@ def conversation(
         script: what the speakers are told.
         cast: who speaks as LLM1 and as LLM2.
         seed: the study's.
-        turns: the turns already finished, when a dialogue goes on after an interruption.
+        turns: the turns already finished, where a dialogue goes on behind them.
+        rounds: how often the dialogue was given up before; each time every turn has as many attempts more.
 
     Yields:
         A `Prompt`, to be answered with a `Completion`; or a finished `Turn`.
@@ -112,10 +114,9 @@ def conversation(
             if fault is None:
                 break
             breaches.append(fault)
-            if len(breaches) == script.attempts:
-                raise ReplyError(
-                    f"turn {position + 1} of {len(scenario.emotions)}, {actor.model}: {', '.join(breaches)}"
-                )
+            if len(breaches) == script.attempts * (1 + rounds):
+                latest = ", ".join(breaches[-script.attempts :])
+                raise ReplyError(f"turn {position + 1} of {len(scenario.emotions)}, {actor.model}: {latest}")
         turn = Turn(
             speaker=SPEAKERS[position % 2], text=clean(completion.text), emotion=scenario.emotions[position]
         )

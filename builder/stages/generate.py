@@ -1,21 +1,20 @@
 """generate: two models hold every scenario.
 
-Law of the file: the journal is the truth. A turn is asked for only if the journal lacks it, and dialogues that have turns go
-before dialogues that have none, so that whatever stops the run, half a run is half the dialogues.
+Law of the file: the journal is the truth. A reply is asked for only if the journal lacks it, and dialogues that were begun go
+before dialogues that were not, so that whatever stops the run, half a run is half the dialogues.
 """
 
-from collections.abc import Container, Iterable
+from collections.abc import Container
 from contextlib import AsyncExitStack
 
 from builder.core.chat import Actor, conversation
-from builder.core.dialogue import Turn
 from builder.core.prompt import Prompt
 from builder.core.scenario import parse_id
 from builder.errors import ConfigError
-from builder.run import Run, Tally, TurnEntry
+from builder.journal import Journal
+from builder.run import Run, Tally
 
 _MOST_AT_ONCE = 4096
-_Chain = tuple[TurnEntry, ...]
 _TAIL = 4
 """So many times as many dialogues as are in flight make the end of a run."""
 
@@ -38,7 +37,7 @@ async def generate(run: Run) -> Tally:
     before = len(mine) - len(owed)
     if not owed:
         return Tally(skipped=before)
-    journal = _journal(run)
+    journal = Journal(run.turns, lambda id: id not in run.dialogues and run.takes(id))
 
     pairings = {run.scenarios[id].pairing for id in owed}
     models = {model for name in pairings for model in _models(run, name)}
@@ -65,21 +64,21 @@ async def generate(run: Run) -> Tally:
             scenario = run.scenarios[id]
             cast = casts[scenario.pairing]
             domain = study.vocabulary.domains[scenario.domain]
-            turns = _held_by(cast, journal.pop(id, ()))
-            talk = conversation(scenario, domain, script, cast, study.seed, turns)
+            turns = journal.formerly(id, (cast[0].checkpoint, cast[1].checkpoint))
+            rounds = run.rounds_of(id)
+            talk = conversation(scenario, domain, script, cast, study.seed, turns, rounds=rounds)
             index, answer = len(turns), None
             while True:
                 try:
                     step = talk.send(answer)
                 except StopIteration as end:
                     run.dialogues.append(id, end.value)
+                    journal.finish(id)
                     return
+                answer = None
                 if isinstance(step, Prompt):
-                    answer = await endpoints[step.model].complete(step)
-                else:
-                    checkpoint = cast[index % 2].checkpoint
-                    run.turns.append(id, TurnEntry(id=id, index=index, checkpoint=checkpoint, turn=step))
-                    index, answer = index + 1, None
+                    answer = await journal.ask(id, index, step, endpoints[step.model])
+                    index += 1
 
         # Twice as many dialogues as places: while some wait for the busiest endpoint, others keep the rest busy.
         at_once = min(_MOST_AT_ONCE, 2 * sum(endpoint.limit for endpoint in endpoints.values()))
@@ -100,36 +99,3 @@ def _ordered(owed: list[str], begun: Container[str], at_once: int) -> list[str]:
 def _models(run: Run, pairing: str) -> tuple[str, str]:
     pair = run.study.vocabulary.pairings[pairing]
     return pair.first, pair.second
-
-
-def _journal(run: Run) -> dict[str, list[_Chain]]:
-    """The finished turns of every unfinished dialogue of the part, as far as each ledger has them.
-
-    A dialogue that was begun again counts from there. One that another process went on with stands in two ledgers.
-    """
-    chains: dict[str, list[_Chain]] = {}
-    for ledger in run.turns.all:
-        own: dict[str, list[_Chain]] = {}
-        for entry in ledger.lines():
-            if entry.id in run.dialogues or not run.takes(entry.id):
-                continue
-            held = own.setdefault(entry.id, [])
-            if not entry.index:
-                held.clear()
-            if held and entry.index == held[-1][-1].index + 1:
-                held[-1] = (*held[-1], entry)
-            else:
-                held.append((entry,))
-        for id, held in own.items():
-            chains.setdefault(id, []).extend(held)
-    return chains
-
-
-def _held_by(cast: tuple[Actor, Actor], chains: Iterable[_Chain]) -> tuple[Turn, ...]:
-    """The turns of the journal, if these actors spoke them: a dialogue is held by one checkpoint a speaker, or anew."""
-    turns: list[Turn] = []
-    for chain in sorted(chains, key=lambda chain: (chain[0].index, -len(chain))):
-        theirs = all(entry.checkpoint == cast[entry.index % 2].checkpoint for entry in chain)
-        if theirs and chain[0].index == len(turns):
-            turns += [entry.turn for entry in chain]
-    return tuple(turns)

@@ -10,6 +10,7 @@ from contextlib import AsyncExitStack
 
 from builder.core.dialogue import Dialogue
 from builder.core.verdict import Abstention, Review, Verdict, decide
+from builder.journal import Journal
 from builder.judges import Context, Judge
 from builder.llm import Endpoint
 from builder.run import Run, Tally
@@ -45,7 +46,7 @@ async def judge(run: Run) -> Tally:
     }
 
     async def rule(dialogue: Dialogue) -> list[Verdict | Abstention]:
-        return [await _vote(one, dialogue, contexts[name], {}) for name, one in rules.items()]
+        return [await _vote(one, dialogue, contexts[name], {}, run.votes) for name, one in rules.items()]
 
     # First, so that an interruption cannot leave a dialogue and its newer twin both accepted.
     twins = sorted({id for context in contexts.values() for id in context.twins if id in run.reviews})
@@ -65,23 +66,28 @@ async def judge(run: Run) -> Tally:
             votes = await rule(dialogue)
             so_far = _review(id, votes, 0)
             if decide(so_far, run.study.acceptance).outcome != "rejected":
-                asked = (_vote(one, dialogue, contexts[name], endpoints) for name, one in panel.items())
+                asked = (
+                    _vote(one, dialogue, contexts[name], endpoints, run.votes) for name, one in panel.items()
+                )
                 votes += await asyncio.gather(*asked)
             former = run.reviews.get(id)
             run.reviews.append(id, _review(id, votes, former.number + 1 if former else 0))
+            run.votes.finish(id)
 
         at_once = _DIALOGUES_PER_ENDPOINT * max(1, len(endpoints))
         return await run.work("judge", owed, review, total=len(owed), at_once=at_once, done=before)
 
 
 async def _vote(
-    judge: Judge, dialogue: Dialogue, context: Context, endpoints: dict[str, Endpoint]
+    judge: Judge, dialogue: Dialogue, context: Context, endpoints: dict[str, Endpoint], journal: Journal
 ) -> Verdict | Abstention:
     thought = judge.judge(dialogue, context)
+    index = 0
     try:
         prompt = next(thought)
         while True:
-            prompt = thought.send(await endpoints[prompt.model].complete(prompt))
+            answer = await journal.ask(dialogue.id, index, prompt, endpoints[prompt.model])
+            prompt, index = thought.send(answer), index + 1
     except StopIteration as end:
         vote: Verdict | Abstention = end.value
         return vote
