@@ -38,7 +38,7 @@ class Answer(msgspec.Struct):
     """A chat completion as it comes over the wire."""
 
     choices: list[_Choice] | None
-    usage: Any = None
+    usage: msgspec.Raw = msgspec.Raw()
     model: Any = None
 
     def completion(self) -> Completion:
@@ -50,17 +50,18 @@ class Answer(msgspec.Struct):
         """
         if not self.choices:
             raise TryError("an answer without choices", "error")
-        choice, usage = self.choices[0], _table(self.usage)
+        choice, usage = self.choices[0], _usage(self.usage)
         said, thought = _parts(choice.message.content)
         told = next((text for key in _THOUGHTS if (text := _words(getattr(choice.message, key)))), "")
-        details = _table(usage.get("completion_tokens_details"))
+        details = usage.get("completion_tokens_details")
+        thought_about = details.get("reasoning_tokens") if isinstance(details, dict) else None
         return completed(
             said,
             choice.finish_reason,
             prompt_tokens=count(usage.get("prompt_tokens")),
             completion_tokens=count(usage.get("completion_tokens")),
             thinking=told or thought,
-            thinking_tokens=count(details.get("reasoning_tokens", usage.get("reasoning_tokens"))),
+            thinking_tokens=count(usage.get("reasoning_tokens") if thought_about is None else thought_about),
             model=self.model if isinstance(self.model, str) else "",
         )
 
@@ -204,5 +205,9 @@ def _words(value: Any) -> str:
     return ""
 
 
-def _table(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _usage(told: msgspec.Raw) -> dict[str, Any]:
+    """What an answer says of its tokens; empty where that cannot be read."""
+    try:
+        return msgspec.json.decode(told, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}
