@@ -25,6 +25,7 @@ from builder.core.markdown import Markdown, block, code, line, listed, markdown,
 from builder.core.prosody import Effect
 from builder.core.row import Row
 from builder.core.statistics import Census
+from builder.core.word import count_words
 from builder.dataset import Shard
 from builder.evidence import not_held
 from builder.panel import asked, calibration, panel, told, toml
@@ -195,7 +196,7 @@ class Figures:
             said = hashlib.blake2b(words, digest_size=16).digest()
             self.alike += said in self._said
             self._said.add(said)
-            self.short += sum(len(turn["text"].split()) < _SHORT_WORDS for turn in turns)
+            self.short += sum(count_words(turn["text"]) < _SHORT_WORDS for turn in turns)
             emotions = tuple(turn["emotion"] for turn in turns)
             self.census.add(row["domain"], row["pairing"], emotions, (turn["text"] for turn in turns))
             self.checkpoints.update(

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from builder.checks import Check
-from builder.core.dialogue import words
 from builder.core.sound import sounding
 from builder.core.speech import Line, Waveform
+from builder.core.word import words
 
 _HOP_S = 0.02
 _BANDS = 24

@@ -14,7 +14,6 @@ from typing import Annotated
 
 import msgspec
 
-from builder.core.checkpoint import joined
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.draw import seed_of
 from builder.core.prompt import Completion, Decoding, Message, Prompt, check_template, fill
@@ -23,6 +22,11 @@ from builder.core.scenario import Scenario
 from builder.core.vocabulary import Domain
 from builder.errors import ReplyError
 from builder.records import Record
+
+_THINKS = (
+    ": its tokens ran out before it had thought to the end: stop its thinking by the line that doctor names, or raise"
+    " script.decoding.max_tokens"
+)
 
 
 class Script(Record):
@@ -59,7 +63,6 @@ class Actor(Record):
 
     model: str
     checkpoint: str
-    """What its endpoint tells that it serves. An answer that bears another name (`Completion.model`) came from that."""
     rehearsal: bool
     system_role: bool = True
 
@@ -98,7 +101,6 @@ def conversation(
             "word_limit": str(script.word_limit),
         },
     ).strip()
-    spoke = [cast[position % 2].checkpoint for position in range(len(turns))]
     for position in range(len(turns), len(scenario.emotions)):
         actor = cast[position % 2]
         messages = _messages(scenario, system, script, turns, actor.system_role)
@@ -113,25 +115,28 @@ def conversation(
                 thread=scenario.id,
             )
             assert completion is not None, "a prompt is answered with a completion"  # noqa: S101
-            fault = breach(completion.text, completion.finish_reason, script.max_words)
+            thought = bool(completion.thinking)
+            fault = breach(completion.text, completion.finish_reason, script.max_words, thought=thought)
             if fault is None:
                 break
             breaches.append(fault)
             if len(breaches) == script.attempts * (1 + rounds):
-                latest = ", ".join(breaches[-script.attempts :])
-                raise ReplyError(f"turn {position + 1} of {len(scenario.emotions)}, {actor.model}: {latest}")
+                latest = breaches[-script.attempts :]
+                raise ReplyError(
+                    f"turn {position + 1} of {len(scenario.emotions)}, {actor.model}: {', '.join(latest)}"
+                    + (_THINKS if "thought too long" in latest else "")
+                )
         turn = Turn(
             speaker=SPEAKERS[position % 2], text=clean(completion.text), emotion=scenario.emotions[position]
         )
         turns += (turn,)
-        spoke.append(completion.model or actor.checkpoint)
         yield turn
     return Dialogue(
         id=scenario.id,
         domain=scenario.domain,
         pairing=scenario.pairing,
-        first_checkpoint=joined(spoke[::2]) or cast[0].checkpoint,
-        second_checkpoint=joined(spoke[1::2]) or cast[1].checkpoint,
+        first_checkpoint=cast[0].checkpoint,
+        second_checkpoint=cast[1].checkpoint,
         rehearsal=cast[0].rehearsal or cast[1].rehearsal,
         turns=turns,
     )

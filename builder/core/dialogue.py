@@ -4,18 +4,15 @@ Law of the file: a dialogue that exists alternates its two speakers and matches 
 """
 
 import hashlib
-import re
-import unicodedata
 from typing import Literal
 
 from builder.core.scenario import parse_id
+from builder.core.word import runs, words
 from builder.records import Record
 
 Speaker = Literal["LLM1", "LLM2"]
 SPEAKERS: tuple[Speaker, Speaker] = ("LLM1", "LLM2")
 """The published names: LLM1 speaks the odd turns, LLM2 the even ones."""
-
-_WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 
 
 class Turn(Record):
@@ -52,11 +49,6 @@ class Dialogue(Record):
                 )
 
 
-def words(text: str) -> list[str]:
-    """The words of a text, folded: lower case, one kind of apostrophe, no other punctuation."""
-    return _WORD.findall(unicodedata.normalize("NFKC", text).casefold().replace("\u2019", "'"))
-
-
 def fingerprint(dialogue: Dialogue) -> str:
     """32 hexadecimal digits that two dialogues share when they say the same words, turn by turn.
 
@@ -73,4 +65,4 @@ def shingles(dialogue: Dialogue, size: int) -> frozenset[str]:
     containment of documents", 1997). Words are folded as they are for a fingerprint.
     """
     said = [word for turn in dialogue.turns for word in words(turn.text)]
-    return frozenset(" ".join(said[start : start + size]) for start in range(max(1, len(said) - size + 1)))
+    return frozenset(map(" ".join, runs(said, size))) or frozenset([" ".join(said)])

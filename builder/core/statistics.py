@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping
 from itertools import pairwise
 
 from builder.core.emotion import Ravdess
+from builder.core.word import count_words
 
 
 class Census:
@@ -35,7 +36,7 @@ class Census:
         """Counts one dialogue, with the emotion of every turn and, where there are any, the texts."""
         self.dialogues += 1
         self.turns += len(emotions)
-        self.words += sum(len(text.split()) for text in texts)
+        self.words += sum(map(count_words, texts))
         self.by_domain[domain] += 1
         self.by_pairing[pairing] += 1
         self.by_turns[len(emotions)] += 1

@@ -32,6 +32,7 @@ from numpy.typing import NDArray
 from builder.core.dialogue import Dialogue
 from builder.core.interval import Interval
 from builder.core.vocabulary import Vocabulary
+from builder.core.word import count_words
 from builder.progress import Bar, bar
 from builder.records import Record
 from builder.run import Run
@@ -401,7 +402,7 @@ def _held(run: Run, progress: Bar) -> Held:
             elif verdict.reason:
                 faults.setdefault(verdict.judge, {})[place] = verdict.reason
         emotion.extend(emotions[turn.emotion] for turn in dialogue.turns)
-        words.extend(len(turn.text.split()) for turn in dialogue.turns)
+        words.extend(count_words(turn.text) for turn in dialogue.turns)
         progress.advance()
     return Held(
         ids=ids,

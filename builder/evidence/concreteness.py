@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 
-from builder.core.dialogue import words
 from builder.core.interval import Interval, share
+from builder.core.word import words
 from builder.errors import ConfigError
 from builder.evidence import (
     OUTCOMES,

@@ -13,7 +13,8 @@ from typing import Annotated, Literal
 
 import msgspec
 
-from builder.core.dialogue import Dialogue, words
+from builder.core.dialogue import Dialogue
+from builder.core.word import normal, words
 from builder.judges import Context, Rule
 
 _LATIN = frozenset({"LATIN"})
@@ -86,7 +87,7 @@ class Language(Rule):
             return None
         scripts = Counter(
             script
-            for letter in unicodedata.normalize("NFKC", text)
+            for letter in normal("NFKC", text)
             if letter.isalpha() and (script := unicodedata.name(letter, "").partition(" ")[0]) in _KNOWN
         )
         own = _SCRIPTS.get(self.language, _LATIN)

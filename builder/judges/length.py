@@ -1,6 +1,6 @@
 """Length: a dialogue whose turns say too little to be spoken, or too much.
 
-Law of the file: a word is what white space divides, as it is where replies are limited.
+Law of the file: words are counted by script, as they are where replies are limited.
 """
 
 from typing import Annotated
@@ -8,6 +8,7 @@ from typing import Annotated
 import msgspec
 
 from builder.core.dialogue import Dialogue
+from builder.core.word import count_words
 from builder.judges import Context, Rule
 
 
@@ -28,7 +29,7 @@ class Length(Rule):
 
     def fault(self, dialogue: Dialogue, context: Context) -> str | None:  # noqa: ARG002 - the contract's
         """Names the turn and its words, or the mean."""
-        counts = [len(turn.text.split()) for turn in dialogue.turns]
+        counts = [count_words(turn.text) for turn in dialogue.turns]
         for number, count in enumerate(counts, 1):
             if not self.min_words <= count <= self.max_words:
                 return f"turn {number}: {count} words, not {self.min_words} to {self.max_words}"

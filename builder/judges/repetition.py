@@ -1,6 +1,6 @@
 """Repetition: a dialogue that goes round in circles, or a model caught in a loop.
 
-Law of the file: a phrase is a run of folded words within one turn; scripts without spaces between words pass.
+Law of the file: a phrase is a run of folded words within one turn.
 """
 
 from collections import defaultdict
@@ -8,7 +8,8 @@ from typing import Annotated
 
 import msgspec
 
-from builder.core.dialogue import Dialogue, words
+from builder.core.dialogue import Dialogue
+from builder.core.word import runs, words
 from builder.judges import Context, Rule
 
 
@@ -28,9 +29,7 @@ class Repetition(Rule):
         """Names the turn and its share, or the phrase and the turns that say it."""
         said: dict[tuple[str, ...], list[int]] = defaultdict(list)
         for number, turn in enumerate(dialogue.turns, 1):
-            phrases = list(
-                zip(*(words(turn.text)[start:] for start in range(self.phrase_words)), strict=False)
-            )
+            phrases = list(runs(words(turn.text), self.phrase_words))
             before = 0
             for phrase in phrases:
                 before += phrase in said

@@ -61,7 +61,6 @@ class _Stage:
     """An opened rehearsal."""
 
     checkpoint = "rehearsal"
-    names: frozenset[str] = frozenset()
 
     def __init__(self, settings: Rehearsal) -> None:
         self.limit = settings.limit

@@ -12,6 +12,8 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
 
+from builder.core.word import normal
+
 _STRAIGHT = str.maketrans(
     dict.fromkeys("\u2018\u2019\u201a\u201b\u2032\u00b4", "'")
     | dict.fromkeys("\u201c\u201d\u201e\u201f\u2033\u00ab\u00bb", '"')
@@ -59,7 +61,7 @@ def pieces(text: str, limit: int = 220) -> list[str]:
 
 
 def _clean(text: str) -> str:
-    plain = "".join(map(_readable, unicodedata.normalize("NFC", text).translate(_STRAIGHT)))
+    plain = "".join(map(_readable, normal("NFC", text).translate(_STRAIGHT)))
     plain = _INSISTENT.sub(lambda run: "?" if "?" in run[0] else "!", _HEADING.sub(" ", plain))
     return _LEADING.sub("", _LOOSE.sub("", " ".join(plain.split())))
 

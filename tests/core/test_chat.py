@@ -177,9 +177,26 @@ def test_attempts_are_bounded_and_the_failure_says_every_reason():
 
 
 def test_words_of_a_model_are_data_even_where_they_look_like_a_template():
-    prompts, turns, _ = hold(talk(2), ["I feel {emotion} about {domain}!", "B!"])
-    assert turns[0].text == "I feel {emotion} about {domain}!"
-    assert prompts[1].messages[-1].content == "I feel {emotion} about {domain}!\n\nAnswer. You feel proud"
+    spoken = Turn(speaker="LLM1", text="I feel {emotion} about {domain}!", emotion=EMOTIONS[0])
+    prompts, _, _ = hold(talk(2, turns=(spoken,)), ["B!"])
+    assert prompts[0].messages[-1].content == "I feel {emotion} about {domain}!\n\nAnswer. You feel proud"
+
+
+def test_thinking_is_no_part_of_a_turn_whoever_tells_it_apart():
+    _, turns, _ = hold(talk(2), ["<think>\nJoy.\n</think>\n\nWe won!", "Hm.\n</think>\n\nNo way!"])
+    assert [turn.text for turn in turns] == ["We won!", "No way!"]
+
+
+def test_a_model_whose_tokens_ran_out_while_it_thought_is_told_how_to_stop_it():
+    held = talk(1)
+    thought = Completion(text="", finish_reason="length", thinking="Well, joy means")
+    next(held)
+    for _ in range(SCRIPT.attempts - 1):
+        held.send(thought)
+    with pytest.raises(ReplyError) as failure:
+        held.send(thought)
+    assert "one: thought too long" in str(failure.value)
+    assert "max_tokens" in str(failure.value)
 
 
 @pytest.mark.parametrize("stand_in", [0, 1])

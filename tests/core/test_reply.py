@@ -1,3 +1,4 @@
+import time
 import unicodedata
 
 import pytest
@@ -5,6 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.core.reply import breach, clean
+from tests.said import ACTS, BROKEN, JOINED, LABELS, MARKERS, PLACEHOLDERS, REMARKS, SPEECH, WRAPPED, lines
 
 marked = st.lists(
     st.sampled_from(
@@ -57,6 +59,11 @@ def test_plain_words_are_left_as_they_are(text):
         ("Rename my_old_var to my_new_var", "Rename my_old_var to my_new_var"),
         ("2**3**4 is large", "2**3**4 is large"),
         ("2**3** is eight", "2**3** is eight"),
+        ("un*believ*able", "unbelievable"),
+        ("我**真的**很高兴", "我真的很高兴"),
+        ("„Na gut.“", "Na gut."),
+        ("「行こう」", "行こう"),
+        ("<think>\nJoy.\n</think>\n\nWe *made* it!", "We made it!"),
         ("cafe\u0301", "caf\u00e9"),
     ],
 )
@@ -116,7 +123,7 @@ def test_a_reply_that_ran_out_of_tokens_is_cut_off():
         "Emotion: happy. Hi!",
         "As LLM2 said, hi!",
         "Hi! <|eot_id|>",
-        "<think>Hmm.</think> Hi!",
+        "Hi! <think>Hmm.</think>",
         "Hi!</s>",
         "[/INST] Hi!",
     ],
@@ -141,8 +148,6 @@ def test_a_label_or_a_token_of_the_chat_is_a_breach(said):
         "Yes (clears throat), maybe.",
         "No way! (rolls her eyes)",
         "No way! (Chuckles softly)",
-        "un*believ*able",
-        "* one\n* two",
     ],
 )
 def test_a_stage_direction_is_a_breach(said):
@@ -170,3 +175,170 @@ def test_a_refusal_or_an_assistants_voice_is_a_breach(said):
 def test_a_reply_is_too_long_from_the_first_word_beyond_the_limit(words, limit):
     said = " ".join(["word"] * words)
     assert breach(said, "stop", limit) == ("too long" if words > limit else None)
+
+
+KINDS = {
+    "stage direction": lines(ACTS),
+    "role label": lines(LABELS) + lines(MARKERS),
+    "remark": lines(REMARKS),
+    "markup": lines(WRAPPED),
+    "placeholder": lines(PLACEHOLDERS),
+    "broken text": BROKEN,
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_not_speech_is_asked_again(kind):
+    assert [said for said in KINDS[kind] if breach(said, "stop", 50) is None] == []
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_kind_is_called_by_its_name(kind):
+    """Half of them at least: some are of two kinds, as "[Word count: 4]" is."""
+    assert sum(breach(said, "stop", 50) == kind for said in KINDS[kind]) >= 0.5 * len(KINDS[kind])
+
+
+def test_what_only_looks_like_it_is_kept():
+    assert [(said, fault) for said in lines(SPEECH) + JOINED if (fault := breach(said, "stop", 50))] == []
+
+
+def test_thinking_is_taken_off_before_any_rule():
+    for said in lines(ACTS) + lines(LABELS) + lines(SPEECH):
+        thought = f"<think>\nShould I write [happy] or Happy: I am?\n</think>\n\n{said}"
+        assert breach(thought, "stop", 50) == breach(said, "stop", 50)
+        assert clean(thought) == clean(said)
+
+
+def test_a_reply_that_ran_out_of_tokens_in_its_thinking_says_so():
+    assert breach("<think>And then", "length", 50) == "thought too long"
+    assert breach("", "length", 50, thought=True) == "thought too long"
+    assert breach("<think>And then", "stop", 50) == "empty"
+    assert breach("<think>Joy.</think>And then", "length", 50) == "cut off"
+
+
+def test_words_are_counted_by_script():
+    said = "我简直不敢相信我们终于到了罗马，" * 5  # 75 characters, 50 words
+    assert breach(said, "stop", 50) is None
+    assert breach(said + "真的好", "stop", 50) == "too long"
+
+
+def test_a_reply_without_white_space_is_too_long_as_well():
+    assert breach("a." * 5000, "stop", 50) == "too long"
+
+
+HOSTILE = [
+    *(
+        "[",
+        "]",
+        "(",
+        ")",
+        "{",
+        "}",
+        "<",
+        ">",
+        "*",
+        "**",
+        "_",
+        "~",
+        "`",
+        "```",
+        "&",
+        "&a;",
+        "\\",
+        "#",
+        "\n",
+        " ",
+        "\n# ",
+    ),
+    *(
+        "*a ",
+        "*a* ",
+        "**a*",
+        "***a**",
+        "(a ",
+        "(a) ",
+        "[a",
+        "a]",
+        "{a",
+        "{a:",
+        "} ",
+        "<a ",
+        "<a b",
+        "</",
+        "<|",
+        "|>",
+    ),
+    *(
+        "a:",
+        "A: ",
+        "\nA: ",
+        "\n**A",
+        "\nA (",
+        "- a\n",
+        "---\n",
+        "- - - x\n",
+        "\n> ",
+        "| a |\n",
+        "|",
+        '"',
+        "'" + '"',
+        "«",
+    ),
+    *(
+        "„“",
+        "\u0301\u0323",
+        "\u0323\u0301",
+        "\u200d",
+        "\u202e",
+        "...",
+        "(1",
+        "(25 words) ",
+        "word count ",
+        "x%20",
+    ),
+    *(
+        "here's a response ",
+        "as a a I'd say ",
+        "I don't have any real ",
+        "any real ",
+        "I'm just an ",
+        "LLM",
+        "A B C D ",
+    ),
+    *(
+        "(:",
+        ":(",
+        "<3 ",
+        "\nassistant ",
+        "a*b*c",
+        "好",
+        "（好）。",
+        "（好",
+        "<think>",
+        "</think>",
+        "<think></think><answer>",
+    ),
+    *(
+        "<|channel|>analysis<|message|>",
+        "assistantanalysisA",
+        "http://",
+        "{{",
+        '["',
+        "text:",
+        "\n(Note: ",
+        "\ud800",
+    ),
+]
+
+
+@pytest.mark.parametrize("begin", ["", "I "])
+def test_a_rule_takes_linear_time_whatever_a_model_says(begin):
+    def seconds(unit, size):
+        said = begin + unit * (size // len(unit))
+        began = time.process_time()
+        breach(said, "stop", 10**9)
+        return time.process_time() - began
+
+    for unit in HOSTILE:
+        few, many = (min(seconds(unit, size) for _ in range(2)) for size in (2_000, 16_000))
+        assert many < 24 * few + 0.05, unit  # eight times as much; squared, it would be 64
