@@ -165,7 +165,8 @@ class Site(Record):
     """What works: this process, or a cluster."""
     ray: Ray = Ray()
     strict: bool = False
-    """Whether what `doctor` only warns of is refused, such as a token that goes unencrypted to another machine."""
+    """Whether what `doctor` only warns of is refused: a model that is served as another checkpoint than the study asks for, a
+    token that goes unencrypted to another machine."""
     overlap: bool = False
     """Whether `build` judges while it generates. Only where the judges' models have room to spare."""
     budget: Budget = Budget()

@@ -8,7 +8,7 @@ import asyncio
 import itertools
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Coroutine, Iterator, Mapping
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,6 +20,7 @@ from rich.text import Text
 
 from builder.config import Site, Study
 from builder.core.chat import Actor, conversation
+from builder.core.checkpoint import groups, joined
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.draw import seed_of
 from builder.core.prompt import Completion, Decoding, Message, Prompt
@@ -33,6 +34,7 @@ from builder.llm import About, Backend, Endpoint
 from builder.progress import bar, plain
 from builder.remote import Remote
 from builder.run import Run
+from builder.served import Voice, Watched, told
 from builder.tts import Engine
 
 _CLOCK_S = 5.0
@@ -81,6 +83,10 @@ class Finding:
             return "fails"
         return "doubtful" if self.doubts else "well"
 
+    def hear(self, voice: Voice) -> None:
+        """Hears of an answer that came from something else than it told before."""
+        self.serves = joined(filter(None, (self.serves, voice.checkpoint)))
+
     @contextmanager
     def noting(self) -> Iterator[None]:
         """What goes wrong inside becomes a fault; what comes after goes on."""
@@ -119,6 +125,7 @@ async def doctor(study: Study, site: Site) -> list[Finding]:
                 *(noted(_examine_model(run, name, judges, alone)) for name in models),
                 *(noted(_examine_engine(run, config, alone)) for config in study.speech),
             )
+        _compare(run, [finding for findings in found[: len(models)] for finding in findings], judges)
         return [finding for findings in found for finding in findings]
 
 
@@ -145,10 +152,14 @@ def show_findings(findings: list[Finding], console: Console) -> None:
 def _models(study: Study, judges: dict[str, Judge]) -> list[str]:
     """Every model that is asked for something, once."""
     pairings = study.vocabulary.pairings
-    chosen = () if study.plan is None else study.plan.pairings or tuple(pairings)
-    speaking = (model for name in chosen for model in (pairings[name].first, pairings[name].second))
+    speaking = (model for name in _pairings(study) for model in (pairings[name].first, pairings[name].second))
     judging = (model for judge in judges.values() for model in judge.models())
     return list(dict.fromkeys([*speaking, *judging]))
+
+
+def _pairings(study: Study) -> tuple[str, ...]:
+    """Those that are to hold dialogues."""
+    return () if study.plan is None else study.plan.pairings or tuple(study.vocabulary.pairings)
 
 
 async def _examine_model(run: Run, name: str, judges: dict[str, Judge], alone: asyncio.Lock) -> list[Finding]:
@@ -179,7 +190,8 @@ async def _examine_opened(
     study: Study, finding: Finding, backend: Backend, own: dict[str, Judge], endpoint: Endpoint
 ) -> None:
     model = study.vocabulary.models[finding.name]
-    _served(finding, backend, model, endpoint)
+    endpoint = Watched(finding.name, endpoint, finding.hear)
+    _served(finding, backend, model, endpoint.checkpoint)
     _exposed(finding, backend)
     with finding.noting():
         _limits(finding, endpoint, await backend.about(model))
@@ -203,17 +215,55 @@ def _where(plugin: Backend | Engine) -> str:
     return f"{kind} {address}".rstrip()
 
 
-def _served(finding: Finding, backend: Backend, model: Model, endpoint: Endpoint) -> None:
-    """Whether it is the study's model, at the study's revision."""
-    finding.serves = endpoint.checkpoint
-    name, _, revision = endpoint.checkpoint.partition("@")
+def _served(finding: Finding, backend: Backend, model: Model, checkpoint: str) -> None:
+    """What it tells that it serves; whether that is the study's is looked at when all have told."""
+    finding.serves = checkpoint
     if backend.rehearsal:
         finding.facts.append("a stand-in")
-    elif name != model.hub_id:
-        finding.doubts.append(f"stands in for the study's {model.hub_id!r}")
-    elif model.revision is not None and revision != model.revision:
-        told = f"is at revision {revision!r}" if revision else "does not tell its revision"
-        finding.doubts.append(f"{told}, the study pins {model.revision!r}")
+    elif checkpoint and model.revision is not None and "@" not in checkpoint:
+        finding.doubts.append(f"does not tell its revision, the study pins {model.revision!r}")
+
+
+def _compare(run: Run, found: list[Finding], judges: dict[str, Judge]) -> None:
+    """Holds what is served against the study, and the models against each other."""
+    voices = {one.name: Voice(one.name, one.serves) for one in found if one.serves}
+    shared = run.served.shared(voices.values())
+    for one in found:
+        if one.name not in voices:
+            continue
+        if difference := run.served.difference(Voice(one.name, one.serves)):
+            (one.faults if run.served.strict else one.doubts).append(difference)
+        one.doubts += [told(names, one.serves) for names in shared if one.name in names]
+    asking = {
+        name: voices[model] for name, judge in judges.items() for model in judge.models() if model in voices
+    }
+    for group in groups(asking, lambda one, other: run.served.is_one(asking[one], asking[other])):
+        own = len(_own_pairings(run, asking[group[0]], voices))
+        for one in found:
+            if one.name in {asking[judge].model for judge in group}:
+                _note_judges(run.study, one, group, own)
+
+
+def _note_judges(study: Study, finding: Finding, group: tuple[str, ...], own: int) -> None:
+    if len(group) > 1:
+        finding.doubts.append(f"the judges {', '.join(map(repr, group))} are one judge in different words")
+    if own:
+        finding.facts.append(
+            f"judges its own dialogues, in {own} of {len(_pairings(study))} pairings: acceptance.own = {study.acceptance.own!r}"
+        )
+
+
+def _own_pairings(run: Run, judge: Voice, voices: Mapping[str, Voice]) -> list[str]:
+    """The pairings in which what judges speaks as well."""
+    pairings = run.study.vocabulary.pairings
+    return [
+        name
+        for name in _pairings(run.study)
+        if any(
+            model in voices and run.served.is_one(judge, voices[model])
+            for model in (pairings[name].first, pairings[name].second)
+        )
+    ]
 
 
 def _exposed(finding: Finding, plugin: Backend | Engine) -> None:

@@ -93,6 +93,7 @@ class Listening:
 
     def __init__(self, run: Run, listeners: Iterable[str], wanted: Wanted) -> None:
         self._run, self._one_at_a_time = run, threading.Lock()
+        self.folder = run.folder
         folder = run.folder / "listening"
         folder.mkdir(exist_ok=True)
         with ExitStack() as opening:

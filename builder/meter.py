@@ -73,6 +73,7 @@ class Metered:
 
     checkpoint: str
     limit: int
+    names: frozenset[str]
 
     def __init__(self, model: str, endpoint: Endpoint, meter: "Meter") -> None:
         self.model = model

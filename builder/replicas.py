@@ -94,6 +94,11 @@ class Replicas:
         self.limit = sum(endpoint.limit for endpoint in up)
         """Of those that were opened so far."""
 
+    @property
+    def names(self) -> frozenset[str]:
+        """Those of all that were opened so far."""
+        return frozenset().union(*(one.endpoint.names for one in self.replicas if one.endpoint is not None))
+
     async def complete(self, prompt: Prompt) -> Completion:
         """Asks the thread's replica, and if it fails another, until one answers.
 

@@ -51,10 +51,11 @@ from builder.lock import hold, is_held
 from builder.measures import Measure, Weights
 from builder.meter import Meter
 from builder.plugins import make
-from builder.progress import bar
+from builder.progress import bar, say
 from builder.records import Record, convert, encode
 from builder.remote import Remote
 from builder.replicas import open_replicas
+from builder.served import Served, Voice, told
 from builder.share import Share, pulled_from
 from builder.tts import Engine, Synthesizer
 from builder.whole import put
@@ -213,6 +214,12 @@ class Run:
             self._pin = self._pinned(pin, study)
             self.study = self._pin.study
             self.site = site
+            self.served = Served(
+                self.study.vocabulary.models,
+                self.backends,
+                site.name if site else "",
+                strict=site is not None and site.strict,
+            )
             self._check_plugins()
             if not pin.exists():
                 put(pin, [encode(self._pin)])
@@ -556,7 +563,10 @@ class Run:
     async def endpoints(self, models: Iterable[str], opened: AsyncExitStack) -> dict[str, Endpoint]:
         """Opens where these models are served, counts what they are asked, and stops at the budget.
 
-        They close with `opened`.
+        They close with `opened`. Where something else answers than the study asks for, or one for several models, that is said.
+
+        Raises:
+            ConfigError: something else answers than the study asks for, and the site is strict.
         """
         vocabulary = self.study.vocabulary.models
         endpoints: dict[str, Endpoint] = {}
@@ -567,7 +577,10 @@ class Run:
             together = await opened.enter_async_context(open_replicas(backends, vocabulary[model]))
             metered = self._meter().wrap(model, together)
             opened.callback(metered.close)
-            endpoints[model] = metered
+            endpoints[model] = self.served.watch(model, metered)
+        voices = [Voice(model, endpoint.checkpoint) for model, endpoint in endpoints.items()]
+        for names in self.served.shared(voices):
+            say(told(names, endpoints[names[0]].checkpoint))
         return endpoints
 
     def _meter(self) -> Meter:

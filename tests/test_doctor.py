@@ -237,6 +237,39 @@ def test_a_revision_that_the_protocol_does_not_tell_is_a_doubt(servers):
     assert examine(servers, study)[FIRST].verdict == "well"
 
 
+def test_what_is_not_the_studys_is_a_doubt_by_both_names_and_a_fault_where_the_site_is_strict(servers):
+    with OpenAIServer("my-llama", speak_openai) as server:
+        table = {"backend": "openai", "url": server.url, "served_as": "my-llama"}
+        for strict, verdict in ((False, "doubtful"), (True, "fails")):
+            site = Site(name="here", models={"*": table}, strict=strict)
+            found = {one.name: one for one in asyncio.run(doctor(a_study(), site))}
+            assert {one.verdict for one in found.values()} == {verdict}
+            first = found[FIRST]
+            assert first.serves == "my-llama"
+            (told,) = first.faults if strict else first.doubts[:1]
+            assert told == (
+                f"the study asks for 'meta-llama/Meta-Llama-3-8B-Instruct' as {FIRST!r}, and 'my-llama' answers"
+            )
+            assert f"'{FIRST}', '{SECOND}', '{JUDGE}' are one: 'my-llama' answers for all 3" in first.doubts
+            assert (
+                "judges its own dialogues, in 1 of 1 pairings: acceptance.own = 'count'" in found[JUDGE].facts
+            )
+
+
+def test_judges_of_one_model_are_one_judge_and_a_judge_that_speaks_judges_its_own(servers):
+    study = a_study(judges=("rubric-llama", "rubric-qwen"))
+    judges = study.judges | {"rubric-qwen": study.judges["rubric-qwen"] | {"model": JUDGE}}
+    study = msgspec.structs.replace(study, judges=judges)
+    found = examine(servers, study)
+    assert found[JUDGE].doubts == [
+        "the judges 'rubric-llama', 'rubric-qwen' are one judge in different words"
+    ]
+    assert not any("its own" in fact for fact in found[JUDGE].facts)
+    own = {"rubric-llama": study.judges["rubric-llama"] | {"model": FIRST}}
+    found = examine(servers, msgspec.structs.replace(study, judges=own))
+    assert "judges its own dialogues, in 1 of 1 pairings: acceptance.own = 'count'" in found[FIRST].facts
+
+
 def test_what_vllm_says_of_its_context_is_told(servers):
     with OpenAIServer("meta-llama/Meta-Llama-3-8B-Instruct", speak_openai) as server:
         models = {"data": [{"id": server.model, "max_model_len": 8192}]}

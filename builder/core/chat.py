@@ -14,6 +14,7 @@ from typing import Annotated
 
 import msgspec
 
+from builder.core.checkpoint import joined
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.draw import seed_of
 from builder.core.prompt import Completion, Decoding, Message, Prompt, check_template, fill
@@ -63,6 +64,7 @@ class Actor(Record):
 
     model: str
     checkpoint: str
+    """What its endpoint tells that it serves. An answer that bears another name (`Completion.model`) came from that."""
     rehearsal: bool
     system_role: bool = True
 
@@ -101,6 +103,7 @@ def conversation(
             "word_limit": str(script.word_limit),
         },
     ).strip()
+    spoke = [cast[position % 2].checkpoint for position in range(len(turns))]
     for position in range(len(turns), len(scenario.emotions)):
         actor = cast[position % 2]
         messages = _messages(scenario, system, script, turns, actor.system_role)
@@ -130,13 +133,14 @@ def conversation(
             speaker=SPEAKERS[position % 2], text=clean(completion.text), emotion=scenario.emotions[position]
         )
         turns += (turn,)
+        spoke.append(completion.model or actor.checkpoint)
         yield turn
     return Dialogue(
         id=scenario.id,
         domain=scenario.domain,
         pairing=scenario.pairing,
-        first_checkpoint=cast[0].checkpoint,
-        second_checkpoint=cast[1].checkpoint,
+        first_checkpoint=joined(spoke[::2]) or cast[0].checkpoint,
+        second_checkpoint=joined(spoke[1::2]) or cast[1].checkpoint,
         rehearsal=cast[0].rehearsal or cast[1].rehearsal,
         turns=turns,
     )

@@ -64,7 +64,8 @@ class Completion(Record):
     thinking_tokens: int | None = None
     """Of `completion_tokens`; None: the server did not say."""
     model: str = ""
-    """What the answer says has answered, in the server's own words; empty: it did not say."""
+    """What the answer says has answered; empty where it says nothing. An endpoint gives the server's own words, a run the
+    checkpoint, and that only where it is not what the endpoint tells."""
 
 
 def check_template(template: str, placeholders: tuple[str, ...]) -> None:

@@ -30,6 +30,12 @@ class Verdict(Record):
     """Whether a model was shown LLM1 as B and LLM2 as A, and not the other way; None where that was not drawn."""
     turns: dict[str, tuple[int, ...]] = {}
     """The score of every turn, for the criteria that are scored turn by turn."""
+    checkpoint: str = ""
+    """What judged, as a row says what spoke. Empty for a rule, and for verdicts older than this field."""
+    rehearsal: bool = False
+    """Whether a stand-in judged. False for verdicts older than this field, too."""
+    own: bool = False
+    """Whether what judged also spoke in the dialogue. False for verdicts older than this field, too."""
 
 
 class Abstention(Record):
@@ -37,6 +43,10 @@ class Abstention(Record):
 
     judge: str
     reason: str
+    checkpoint: str = ""
+    """As a verdict's; likewise the next two."""
+    rehearsal: bool = False
+    own: bool = False
 
 
 class Review(Record):
@@ -65,6 +75,8 @@ class Acceptance(Record):
     weights: dict[str, dict[str, Weight] | Weight] = {}
     """By judge: how much its vote or score counts under `majority` and `mean`, such as its agreement with people; on every
     criterion, or by criterion. What is left out counts 1. With 0 it has no vote, under any rule."""
+    own: Literal["count", "abstain"] = "count"
+    """Whether a judge has a vote on a dialogue in which what judges also spoke: `abstain` gives it none, under any rule."""
 
     def __post_init__(self) -> None:
         for judge, weights in self.weights.items():
@@ -74,6 +86,10 @@ class Acceptance(Record):
                         f"weights.{judge} names the criterion {criterion!r}, which has no threshold: "
                         f"{nearest(criterion, self.thresholds)}"
                     )
+
+    def hears(self, verdict: Verdict) -> bool:
+        """Whether a verdict has a vote at all."""
+        return self.own == "count" or not verdict.own
 
     def weight(self, judge: str, criterion: str) -> float:
         """How much a judge counts on a criterion."""
@@ -93,10 +109,11 @@ def decide(review: Review, acceptance: Acceptance) -> Decision:
     """Applies the rule to the votes."""
     scores: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for verdict in review.verdicts:
-        for criterion, score in verdict.scores.items():
-            weight = acceptance.weight(verdict.judge, criterion)
-            if weight or criterion not in acceptance.thresholds:
-                scores[criterion].append((score, weight))
+        if acceptance.hears(verdict):
+            for criterion, score in verdict.scores.items():
+                weight = acceptance.weight(verdict.judge, criterion)
+                if weight or criterion not in acceptance.thresholds:
+                    scores[criterion].append((score, weight))
     short = [name for name in acceptance.thresholds if len(scores.get(name, ())) < acceptance.quorum]
     failed = [
         name for name, given in scores.items() if name not in short and not _passes(name, given, acceptance)
@@ -111,7 +128,8 @@ def panel_score(review: Review, criterion: str, acceptance: Acceptance) -> float
     given = [
         (verdict.scores[criterion], weight)
         for verdict in review.verdicts
-        if criterion in verdict.scores and (weight := acceptance.weight(verdict.judge, criterion))
+        if criterion in verdict.scores and acceptance.hears(verdict)
+        if (weight := acceptance.weight(verdict.judge, criterion))
     ]
     return _mean(given) if given else None
 

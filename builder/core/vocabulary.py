@@ -33,6 +33,11 @@ class Model(Record):
     system_role: bool = True
     """Whether its chat template has a system role; without one the system text opens the first user message."""
 
+    @property
+    def checkpoint(self) -> str:
+        """What the study asks for: `ORG/NAME`, or `ORG/NAME@REVISION`."""
+        return f"{self.hub_id}@{self.revision}" if self.revision else self.hub_id
+
 
 class Pairing(Record):
     """Two models that talk to each other; the first speaks the odd turns as LLM1, the second the even ones as LLM2."""

@@ -21,9 +21,15 @@ class Endpoint(Protocol):
     """An opened backend: one model, ready to answer."""
 
     checkpoint: str
-    """What is really served: `ORG/NAME`, `ORG/NAME@REVISION`, or the name of a stand-in."""
+    """What the server tells that it serves, in the words of `builder.core.checkpoint`, or the name of a stand-in. It is never
+    taken from the study. Empty where nothing is told before the first answer."""
     limit: int
     """Prompts it takes at once."""
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What its answers may call it; one that has another name comes from something else."""
+        ...
 
     async def complete(self, prompt: Prompt) -> Completion:
         """Answers one prompt. Safe to call `limit` times at once.
@@ -54,6 +60,10 @@ class Backend(Record):
     def among(self, place: Part) -> Self:
         """The settings of one of several processes that ask the same server; a model in the process is its own."""
         return self
+
+    def address(self, model: Model) -> str:
+        """Where the model is asked and by which name: the same of two models means that one answers for both."""
+        return f"{type(self).__name__} {model.hub_id}"
 
     def open(self, model: Model) -> AbstractAsyncContextManager[Endpoint]:
         """Reaches the server, or loads the model, and lets go of it at the end.

@@ -4,13 +4,15 @@ Law of the file: only what all of them agree on; where they differ, each backend
 says, and not held to what it leaves out.
 """
 
+from contextlib import suppress
 from typing import Any
 
 import msgspec
 
+from builder.core.checkpoint import named
 from builder.core.prompt import Completion, Decoding, Prompt
 from builder.core.thinking import split_thinking
-from builder.errors import ProtocolError, nearest
+from builder.errors import ItemError, ProtocolError, nearest
 from builder.llm import About
 from builder.remote.client import Client
 from builder.remote.fault import finish
@@ -36,7 +38,7 @@ class Answer(msgspec.Struct):
     """A chat completion as it comes over the wire."""
 
     choices: list[_Choice] | None
-    usage: Any = None
+    usage: msgspec.Raw = msgspec.Raw()
     model: Any = None
 
     def completion(self) -> Completion:
@@ -48,29 +50,37 @@ class Answer(msgspec.Struct):
         """
         if not self.choices:
             raise TryError("an answer without choices", "error")
-        choice, usage = self.choices[0], _table(self.usage)
+        choice, usage = self.choices[0], _usage(self.usage)
         said, thought = _parts(choice.message.content)
         told = next((text for key in _THOUGHTS if (text := _words(getattr(choice.message, key)))), "")
-        details = _table(usage.get("completion_tokens_details"))
+        details = usage.get("completion_tokens_details")
+        thought_about = details.get("reasoning_tokens") if isinstance(details, dict) else None
         return completed(
             said,
             choice.finish_reason,
             prompt_tokens=count(usage.get("prompt_tokens")),
             completion_tokens=count(usage.get("completion_tokens")),
             thinking=told or thought,
-            thinking_tokens=count(details.get("reasoning_tokens", usage.get("reasoning_tokens"))),
+            thinking_tokens=count(usage.get("reasoning_tokens") if thought_about is None else thought_about),
             model=self.model if isinstance(self.model, str) else "",
         )
 
 
 class _Listed(msgspec.Struct):
     id: str
+    root: Any = None
+    """vLLM's word for what it loaded, or for the adapter."""
+    owned_by: Any = None
     max_model_len: int | None = None
     """vLLM's and SGLang's word for the most tokens of prompt and completion."""
 
 
 class _Models(msgspec.Struct):
     data: list[_Listed]
+
+
+class _Loaded(msgspec.Struct):
+    model_path: str
 
 
 def completed(
@@ -131,20 +141,37 @@ def json_schema(prompt: Prompt) -> dict[str, Any]:
     return {"response_format": {"type": "json_schema", "json_schema": wanted}}
 
 
-async def check_served(client: Client, url: str, name: str) -> None:
+async def check_served(client: Client, url: str, name: str) -> str:
     """Makes sure that `/v1/models` lists the model.
+
+    Returns:
+        The checkpoint that the server tells of it: what was loaded under that name, where the server says so, else the name.
 
     Raises:
         EndpointError: the server cannot be reached.
         ProtocolError: it lists others, or does not list models at all.
     """
     models = await client.get("/v1/models", _Models)
-    served = [model.id for model in models.data]
+    served = {model.id: model for model in models.data}
     if name not in served:
         raise ProtocolError(
             f"{url} does not serve {name!r}: {nearest(name, served)} "
             "(served_as says the server's own name for it)"
         )
+    return named(await _loaded(client, served[name]))
+
+
+async def _loaded(client: Client, listed: _Listed) -> str:
+    """What a server has loaded under a name; the name itself where it does not say."""
+    root = listed.root if isinstance(listed.root, str) else ""
+    if root and root != listed.id:
+        return root
+    if not root or listed.owned_by == "sglang":
+        # llama-server lists an alias, SGLang repeats one as the root; each tells the file or the folder elsewhere.
+        page = "/get_model_info" if listed.owned_by == "sglang" else "/props"
+        with suppress(ItemError):
+            return (await client.get(page, _Loaded)).model_path or listed.id
+    return listed.id
 
 
 async def about(client: Client, name: str) -> About:
@@ -178,5 +205,9 @@ def _words(value: Any) -> str:
     return ""
 
 
-def _table(value: Any) -> dict[str, Any]:
-    return value if isinstance(value, dict) else {}
+def _usage(told: msgspec.Raw) -> dict[str, Any]:
+    """What an answer says of its tokens; empty where that cannot be read."""
+    try:
+        return msgspec.json.decode(told, type=dict[str, Any])
+    except msgspec.DecodeError:
+        return {}

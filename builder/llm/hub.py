@@ -14,6 +14,7 @@ from typing import Annotated, Any, NamedTuple
 from urllib.parse import urlsplit
 
 import msgspec
+from msgspec.structs import replace
 
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
@@ -49,25 +50,32 @@ class Hub(Served, Backend, kw_only=True):
         elif self.token_env is None:
             raise ValueError(f"provider {self.provider!r} needs token_env, the variable that holds its token")
 
+    def address(self, model: Model) -> str:
+        """The Endpoint or the provider, and the name that it knows the model by."""
+        where = self.provider if self.url is None else base(self.url)
+        return f"{where} {self.served_as or model.hub_id}"
+
     @asynccontextmanager
     async def open(self, model: Model) -> AsyncIterator[Endpoint]:
         """Asks an Endpoint whether it serves the model; raises as the contract says.
 
-        Neither an Endpoint nor a provider tells the revision in this protocol, so the checkpoint names none.
+        The checkpoint is what the Endpoint tells. A provider tells nothing before its first answer.
         """
         name = self.served_as or model.hub_id
         if self.url is not None:
             url = base(self.url)
             async with connect(url, self, "OpenAI's protocol") as client:
-                await check_served(client, url, name)
-                yield _Opened(model.hub_id, self.limit, client.room, client, self._to_endpoint(name))
+                checkpoint = await check_served(client, url, name)
+                names = frozenset({name, checkpoint})
+                yield _Opened(checkpoint, self.limit, names, client.room, client, self._to_endpoint(name))
             return
         form = await asyncio.to_thread(self._to_provider, name)
         first = form([], {})
         parts = urlsplit(first.url)
         origin = f"{parts.scheme}://{parts.netloc}"
         async with connect(origin, self, "OpenAI's protocol", first.headers) as client:
-            yield _Opened(model.hub_id, self.limit, client.room, client, form)
+            untold = f"{name} via {self.provider}"
+            yield _Opened("", self.limit, frozenset(), client.room, client, form, untold)
 
     async def about(self, model: Model) -> About:
         """What an Endpoint's `/v1/models` says; a provider is not asked. Raises as the contract says."""
@@ -134,9 +142,12 @@ _Form = Callable[[list[dict[str, str]], dict[str, Any]], _Request]
 class _Opened:
     checkpoint: str
     limit: int
+    names: frozenset[str]
     room: Room
     client: Client
     form: _Form
+    untold: str = ""
+    """What has answered where the answer does not tell, and nothing did before."""
 
     async def complete(self, prompt: Prompt) -> Completion:
         request = self.form(
@@ -148,4 +159,5 @@ class _Opened:
                 **json_schema(prompt),
             },
         )
-        return await self.client.post(request.path, request.body, Answer, Answer.completion)
+        answer = await self.client.post(request.path, request.body, Answer, Answer.completion)
+        return answer if answer.model or not self.untold else replace(answer, model=self.untold)

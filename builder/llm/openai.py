@@ -10,6 +10,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from builder.core.checkpoint import named
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
 from builder.llm import About, Backend, Endpoint
@@ -36,19 +37,25 @@ class OpenAI(Served, Backend, kw_only=True):
         super().__post_init__()
         base(self.url)
 
+    def address(self, model: Model) -> str:
+        """The server, and the name that it knows the model by."""
+        return f"{base(self.url)} {self.served_as or model.hub_id}"
+
     @asynccontextmanager
     async def open(self, model: Model) -> AsyncIterator[Endpoint]:
         """Asks `/v1/models` whether the model is served; raises as the contract says.
 
-        The protocol has no word for a revision, so the checkpoint names none.
+        The checkpoint is what the server tells of that name; `transformers serve` loads whatever it is asked for.
         """
         url, name = base(self.url), self.served_as or model.hub_id
         async with connect(url, self, "OpenAI's protocol") as client:
             if self.dialect == "transformers":
                 await client.get("/health", dict[str, Any])
+                checkpoint = named(name)
             else:
-                await check_served(client, url, name)
-            yield _Opened(model.hub_id, self.limit, client.room, client, name, self.dialect, self.extra)
+                checkpoint = await check_served(client, url, name)
+            names = frozenset({name, checkpoint, f"{name}@main"})  # the last is `transformers serve`'s
+            yield _Opened(checkpoint, self.limit, names, client.room, client, name, self.dialect, self.extra)
 
     async def about(self, model: Model) -> About:
         """What `/v1/models` says; raises as the contract says."""
@@ -60,6 +67,7 @@ class OpenAI(Served, Backend, kw_only=True):
 class _Opened:
     checkpoint: str
     limit: int
+    names: frozenset[str]
     room: Room
     client: Client
     name: str

@@ -61,6 +61,7 @@ class _Stage:
     """An opened rehearsal."""
 
     checkpoint = "rehearsal"
+    names: frozenset[str] = frozenset()
 
     def __init__(self, settings: Rehearsal) -> None:
         self.limit = settings.limit

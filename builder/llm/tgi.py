@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 
 import msgspec
 
+from builder.core.checkpoint import named
 from builder.core.part import Part
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
@@ -24,6 +25,10 @@ from builder.remote.room import Room
 
 _TEMPLATE = "chat_template_kwargs"
 """What of `extra` the chat's template is told, where a request of its own fills it in."""
+
+
+_MODEL = "tgi"
+"""Any other name in a request is taken for an adapter's."""
 
 
 class TGI(Served, Backend, kw_only=True):
@@ -45,6 +50,10 @@ class TGI(Served, Backend, kw_only=True):
         """As of every server; and what this one says that it takes is cut likewise."""
         return msgspec.structs.replace(super().among(place), share=self.share / place.count)
 
+    def address(self, model: Model) -> str:  # noqa: ARG002 - a server has one model
+        """The server."""
+        return base(self.url)
+
     @asynccontextmanager
     async def open(self, model: Model) -> AsyncIterator[Endpoint]:
         """Asks `/info` what is served; raises as the contract says."""
@@ -61,14 +70,17 @@ class TGI(Served, Backend, kw_only=True):
                     f"{url} serves {info.model_id!r} at revision {info.model_sha!r}, the study pins "
                     f"{model.revision!r}: start it with --revision"
                 )
-            checkpoint = f"{model.hub_id}@{info.model_sha}" if info.model_sha else model.hub_id
+            checkpoint = named(info.model_id)
+            if info.model_sha and "@" not in checkpoint:
+                checkpoint = f"{checkpoint}@{info.model_sha}"
+            names = frozenset({info.model_id, _MODEL})
             limit = max(1, min(self.limit, int(info.max_concurrent_requests * self.share)))
             client.room = Room(limit, told=True)
             if self.api == "messages":
-                yield _Messages(checkpoint, limit, client.room, client, self.extra)
+                yield _Messages(checkpoint, limit, names, client.room, client, self.extra)
             else:
                 doubled = await _doubled(client, url)
-                yield _Generate(checkpoint, limit, client.room, client, self.extra, doubled)
+                yield _Generate(checkpoint, limit, names, client.room, client, self.extra, doubled)
 
     async def about(self, model: Model) -> About:  # noqa: ARG002 - a server has one model
         """What `/info` says; raises as the contract says."""
@@ -122,13 +134,14 @@ class _Generated(msgspec.Struct):
 class _Messages:
     checkpoint: str
     limit: int
+    names: frozenset[str]
     room: Room
     client: Client
     extra: dict[str, Any]
 
     async def complete(self, prompt: Prompt) -> Completion:
         body: dict[str, Any] = {
-            "model": "tgi",  # any other name is taken for an adapter's
+            "model": _MODEL,
             "messages": prompt.messages,
             "max_tokens": prompt.decoding.max_tokens,
             **sampling(prompt.decoding),
@@ -145,6 +158,7 @@ class _Messages:
 class _Generate:
     checkpoint: str
     limit: int
+    names: frozenset[str]
     room: Room
     client: Client
     extra: dict[str, Any]

@@ -6,6 +6,7 @@ A schema is not enforced: `transformers` has no constrained decoding of its own.
 """
 
 import asyncio
+import hashlib
 import threading
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -17,6 +18,7 @@ import jinja2
 import msgspec
 
 from builder.batches import Batches
+from builder.core.checkpoint import named
 from builder.core.prompt import Completion, Decoding, Prompt
 from builder.core.thinking import split_thinking
 from builder.core.vocabulary import Model
@@ -40,13 +42,15 @@ _CUTS = {
 """What of it leaves fewer tokens to draw from."""
 _TEMPLATE = "chat_template_kwargs"
 
+_DIGITS = 16
+"""So many of a digest tell weights apart."""
+
 
 class Transformers(Backend):
     """A model loaded here."""
 
     path: str | None = None
-    """A folder that holds the model, or a repository to take instead of the study's. A folder is taken for
-    the model that the study names; its revision is not known."""
+    """A folder that holds the model, or a repository to take instead of the study's."""
     device: str | None = None
     """As PyTorch says it, such as `cuda:1`; by default the GPU where there is one, else the CPU."""
     dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
@@ -62,24 +66,29 @@ class Transformers(Backend):
         if not isinstance(self.extra.get(_TEMPLATE, {}), dict):
             raise ValueError(f"extra.{_TEMPLATE} is not a table")  # noqa: TRY004 - as every setting that is wrong
 
+    def address(self, model: Model) -> str:
+        """What is loaded."""
+        return f"transformers {self.path or model.checkpoint}"
+
     @asynccontextmanager
     async def open(self, model: Model) -> AsyncIterator[Endpoint]:
         """Loads the model and starts the one thread that runs it; raises as the contract says."""
         loaded = await asyncio.to_thread(self._load, model)
         async with Batches(loaded.checkpoint, loaded.generate, self.limit, EndpointError, "limit") as batches:
             try:
-                yield _Opened(loaded.checkpoint, self.limit, loaded, batches)
+                yield _Opened(loaded.checkpoint, self.limit, frozenset(), loaded, batches)
             finally:
                 loaded.stopped.set()
 
     def _load(self, model: Model) -> "_Loaded":
         torch, transformers = extra("torch", "transformers"), extra("transformers", "transformers")
         source = self.path or model.hub_id
+        revision = None if self.path else model.revision
         device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
         try:
-            tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=model.revision)
+            tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
             network = transformers.AutoModelForCausalLM.from_pretrained(
-                source, revision=model.revision, dtype=self.dtype
+                source, revision=revision, dtype=self.dtype
             )
             network = network.to(device).eval()
         except Exception as error:  # noqa: BLE001 - an error of safetensors, or of a GPU that is absent, is of no narrower kind
@@ -106,10 +115,8 @@ class Transformers(Backend):
             )
         # The study's decoding is the whole of it: a repetition penalty of the model's own would go unsaid.
         network.generation_config = transformers.GenerationConfig()
-        name = model.hub_id if self.path is None or Path(self.path).is_dir() else self.path
-        commit = getattr(network.config, "_commit_hash", None)
         return _Loaded(
-            f"{name}@{commit}" if commit else name,
+            _checkpoint(source, network),
             tokenizer,
             network,
             sorted(ends),
@@ -117,6 +124,23 @@ class Transformers(Backend):
             penalties,
             cuts,
         )
+
+
+def _checkpoint(source: str, network: Any) -> str:
+    """A repository with its commit; a folder by its whole path, which is no repository's name, with a digest of its weights."""
+    folder = Path(source)
+    if not folder.is_dir():
+        commit = getattr(network.config, "_commit_hash", None)
+        return f"{source}@{commit}" if commit else source
+    path = named(str(folder.resolve()))
+    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
+    if "@" in path or not files:
+        return path
+    whole = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as weights:
+            whole.update(f"{file.name} {hashlib.file_digest(weights, 'sha256').hexdigest()}\n".encode())
+    return f"{path}@{whole.hexdigest()[:_DIGITS]}"
 
 
 class _Request(NamedTuple):
@@ -207,6 +231,7 @@ class _Loaded:
 class _Opened:
     checkpoint: str
     limit: int
+    names: frozenset[str]
     loaded: _Loaded
     batches: Batches[_Request, list[int]]
 

@@ -125,6 +125,8 @@ class Room:
         self.waiting = 0
         self.tries = 0
         """Admitted so far, those in flight included."""
+        self.answered = 0
+        """Good tries so far."""
         self.failed: Counter[str] = Counter()
         """Failed tries by kind: a status, `timeout`, `connection`, or the boundary of what is not tried again."""
         self.queue_s = 0.0
@@ -181,6 +183,7 @@ class Room:
         used = self.in_flight >= self._pace.limit
         self.in_flight -= 1
         if error is None:
+            self.answered += 1
             self.latency_s += now - place.began
             self.queue_s += place.queue_s
             self._pace.succeeded(

@@ -30,6 +30,7 @@ from rich.filesize import decimal
 from builder.audio import read_wav
 from builder.checks import Check
 from builder.config import is_spoken
+from builder.core.checkpoint import NAME, named
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.emotion import RAVDESS, Ravdess
 from builder.core.scenario import Name, parse_id
@@ -48,11 +49,9 @@ from builder.run import Run, Tally
 
 _ENGINES = {"xtts": "XTTS-v2", "orpheus": "Orpheus"}
 _SEGMENT = re.compile(r"([0-9]{3})_(LLM[12])_([a-z]+)\.wav")
-_NAME = r"[A-Za-z0-9](?:(?!--|\.\.)[A-Za-z0-9._-])*"
-_HUB_ID = re.compile(rf"{_NAME}/{_NAME}")
+_HUB_ID = re.compile(rf"{NAME}/{NAME}")
 _TEXT = "text"
 """The fault of a clip that another text was spoken for, as the rows record it."""
-_CACHED = re.compile(rf"(?:.*/)?models--({_NAME})--({_NAME})(?:/snapshots/([0-9a-f]{{7,40}}))?/?")
 
 
 class Chosen(Record):
@@ -492,17 +491,17 @@ def _checkpoints(published: _Published, pairing: str, vocabulary: Vocabulary) ->
         ("model1", published.model1, pair.first),
         ("model2", published.model2, pair.second),
     ):
-        cached = _CACHED.fullmatch(value)
-        if not cached and not _HUB_ID.fullmatch(value):
+        checkpoint = named(value)
+        hub_id = checkpoint.partition("@")[0]
+        if not _HUB_ID.fullmatch(hub_id) or (checkpoint == value and "@" in value):
             raise ValueError(f"key {key!r} is {value!r}, no model of the Hub: put its id there, as ORG/NAME")
-        hub_id = f"{cached[1]}/{cached[2]}" if cached else value
         owners = [name for name, known in models.items() if known.hub_id == hub_id]
         if owners and model not in owners:
             raise ValueError(
                 f"key {key!r} is {value!r}, that is {owners[0]!r}, but {model!r} speaks there: correct one"
             )
         spoke.append(hub_id)
-        checkpoints.append(f"{hub_id}@{cached[3]}" if cached and cached[3] else hub_id)
+        checkpoints.append(checkpoint)
     if pair.first == pair.second and spoke[0] != spoke[1]:
         spoken = " and ".join(map(repr, spoke))
         raise ValueError(f"keys 'model1' and 'model2' are {spoken}, but both are {pair.first!r}: correct one")

@@ -8,12 +8,16 @@ import asyncio
 from collections.abc import Iterable
 from contextlib import AsyncExitStack
 
+from msgspec.structs import replace
+
+from builder.core.checkpoint import joined
 from builder.core.dialogue import Dialogue
 from builder.core.verdict import Abstention, Review, Verdict, decide
 from builder.journal import Journal
 from builder.judges import Context, Judge
 from builder.llm import Endpoint
 from builder.run import Run, Tally
+from builder.served import Voice
 
 _DIALOGUES_PER_ENDPOINT = 64
 
@@ -46,7 +50,7 @@ async def judge(run: Run) -> Tally:
     }
 
     async def rule(dialogue: Dialogue) -> list[Verdict | Abstention]:
-        return [await _vote(one, dialogue, contexts[name], {}, run.votes) for name, one in rules.items()]
+        return [await _vote(one, dialogue, contexts[name], {}, run.votes, []) for name, one in rules.items()]
 
     # First, so that an interruption cannot leave a dialogue and its newer twin both accepted.
     twins = sorted({id for context in contexts.values() for id in context.twins if id in run.reviews})
@@ -66,9 +70,7 @@ async def judge(run: Run) -> Tally:
             votes = await rule(dialogue)
             so_far = _review(id, votes, 0)
             if decide(so_far, run.study.acceptance).outcome != "rejected":
-                asked = (
-                    _vote(one, dialogue, contexts[name], endpoints, run.votes) for name, one in panel.items()
-                )
+                asked = (_heard(run, one, dialogue, contexts[name], endpoints) for name, one in panel.items())
                 votes += await asyncio.gather(*asked)
             former = run.reviews.get(id)
             run.reviews.append(id, _review(id, votes, former.number + 1 if former else 0))
@@ -78,15 +80,38 @@ async def judge(run: Run) -> Tally:
         return await run.work("judge", owed, review, total=len(owed), at_once=at_once, done=before)
 
 
-async def _vote(
-    judge: Judge, dialogue: Dialogue, context: Context, endpoints: dict[str, Endpoint], journal: Journal
+async def _heard(
+    run: Run, judge: Judge, dialogue: Dialogue, context: Context, endpoints: dict[str, Endpoint]
 ) -> Verdict | Abstention:
+    """What a model thinks, with what judged, and whether that also spoke."""
+    judged: list[Voice] = []
+    vote = await _vote(judge, dialogue, context, endpoints, run.votes, judged)
+    pair = run.study.vocabulary.pairings[dialogue.pairing]
+    spoke = Voice(pair.first, dialogue.first_checkpoint), Voice(pair.second, dialogue.second_checkpoint)
+    return replace(
+        vote,
+        checkpoint=joined(voice.checkpoint for voice in judged),
+        rehearsal=any(run.served.is_rehearsed(voice.model) for voice in judged),
+        own=any(run.served.is_one(judge, speaker) for judge in set(judged) for speaker in spoke),
+    )
+
+
+async def _vote(
+    judge: Judge,
+    dialogue: Dialogue,
+    context: Context,
+    endpoints: dict[str, Endpoint],
+    journal: Journal,
+    judged: list[Voice],
+) -> Verdict | Abstention:
+    """What a judge thinks; what answered it is put with `judged`."""
     thought = judge.judge(dialogue, context)
     index = 0
     try:
         prompt = next(thought)
         while True:
             answer = await journal.ask(dialogue.id, index, prompt, endpoints[prompt.model])
+            judged.append(Voice(prompt.model, answer.model or endpoints[prompt.model].checkpoint))
             prompt, index = thought.send(answer), index + 1
     except StopIteration as end:
         vote: Verdict | Abstention = end.value

@@ -1,29 +1,41 @@
-// The page of the listening study. What is chosen and what was heard lies in the page itself; a new trial starts from nothing.
-(() => {
+// The page of the listening study. What is chosen and what was heard lies in the page itself; a new trial is a new page.
+document.addEventListener("DOMContentLoaded", () => {
   const all = (selector) => [...document.querySelectorAll(`#trial ${selector}`)];
   const trial = () => document.querySelector("#trial");
   const sound = (side) => all("audio").find((audio) => audio.dataset.side === side);
   const chosen = (question) => question.querySelector("input:checked")?.value;
   const unheard = () => all("audio").find((audio) => !audio.dataset.heard);
   const complete = () => trial() && !unheard() && all("fieldset").every((question) => chosen(question) !== undefined);
-  let number, since, current;
+  let number, since, current, sending = false;
 
   const goTo = (place) => {
     current = Math.max(0, Math.min(place, all("fieldset").length - 1));
     all("fieldset").forEach((question, at) => question.classList.toggle("current", at === current));
   };
   const look = () => {
-    if (trial()?.dataset.number !== number) {
-      number = trial()?.dataset.number;
-      since = performance.now();
-      // Gradio changes a page in place, and what was chosen would stay.
-      all("input").forEach((input) => (input.checked = false));
-      all("audio").forEach((audio) => delete audio.dataset.heard);
-      all("section").forEach((side) => (side.className = ""));
-      if (number) goTo(0);
-    }
     const next = document.querySelector("#trial .next");
     if (next) next.disabled = !complete();
+  };
+  const show = (html) => {
+    document.querySelector("#shown").innerHTML = html;
+    number = trial()?.dataset.number;
+    since = performance.now();
+    if (number) goTo(0);
+    look();
+  };
+  const ask = async (said) => {
+    if (sending) return;
+    sending = true;
+    let fault = "the server does not answer. Try again.";
+    try {
+      const response = await fetch("/answer", { method: "POST", body: JSON.stringify(said) });
+      if (response.ok) {
+        show((await response.json()).trial);
+        fault = "";
+      } else fault = response.status === 401 ? "log in again in another tab." : await response.text();
+    } catch { /* it is down or out of reach */ }
+    document.querySelector("#said").textContent = fault && `The answer was not kept: ${fault}`;
+    sending = false;
   };
   const play = (audio) => {
     all("audio").forEach((other) => other.pause());
@@ -31,17 +43,17 @@
     audio.play().catch(() => {}); // stopped by the other, or broken, which its own event says
   };
   const mark = (audio, name, on = true) => audio.closest("section").classList.toggle(name, on);
-  const send = () => complete() && document.querySelector("#send").click();
-
-  window.listening = () => {
+  const send = () => {
     const [heardA, naturalA, heardB, naturalB, prefers] = all("fieldset").map(chosen);
-    return JSON.stringify({
-      number: Number(number),
-      heard: [heardA || null, heardB || null],
-      naturalness: [Number(naturalA), Number(naturalB)],
-      prefers,
-      seconds: (performance.now() - since) / 1000,
-      played: all("audio").map((audio) => Boolean(audio.dataset.heard)),
+    return ask({
+      reply: {
+        number: Number(number),
+        heard: [heardA || null, heardB || null],
+        naturalness: [Number(naturalA), Number(naturalB)],
+        prefers,
+        seconds: (performance.now() - since) / 1000,
+        played: all("audio").map((audio) => Boolean(audio.dataset.heard)),
+      },
     });
   };
 
@@ -63,6 +75,7 @@
     if (target.matches("#trial button")) target.blur(); // else Space would press it again
     if (target.matches("#trial .play")) play(sound(target.dataset.side));
     if (target.matches("#trial .next")) send();
+    if (target.matches("#send")) send();
   });
   document.addEventListener("keydown", (event) => {
     if (!trial() || event.ctrlKey || event.altKey || event.metaKey) return;
@@ -70,7 +83,7 @@
     const option = [...all("fieldset")[current].querySelectorAll("input")].find((input) => input.dataset.key === key);
     if (sound(key)) play(sound(key));
     else if (key === " ") play(unheard() ?? sound("a"));
-    else if (key === "enter") send();
+    else if (key === "enter") complete() && send();
     else if (key === "arrowdown") goTo(current + 1);
     else if (key === "arrowup") goTo(current - 1);
     else if (option) {
@@ -80,5 +93,5 @@
     } else return;
     event.preventDefault();
   });
-  new MutationObserver(look).observe(document, { childList: true, subtree: true });
-})();
+  ask({});
+});

@@ -7,10 +7,9 @@ Law of the file: what a browser says names the dialogue it is about and changes 
 mix; and it says one thing at a time, again until it hears that it is kept, so that no key is lost or overtaken on a slow way.
 """
 
-import json
 import time
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec.structs import replace
@@ -22,13 +21,15 @@ from builder.errors import nearest
 from builder.markup import STYLE, chat, text
 from builder.records import Record, encode
 from builder.run import Run
-from builder.web._accounts import passwords
-from builder.web._server import Plain, clip_of, dressed, serve
+from builder.web._accounts import ENDED, passwords
+from builder.web._server import Plain, clip_of, dressed, said, serve
 
 IDLE_S = 180.0
 """Somebody who does nothing for longer than this is not annotating: the rest of the pause is not counted."""
 
 _NOTE_CHARACTERS = 2000
+_TABS = 10_000
+"""Of so many it is remembered what they said last."""
 _SCALE = (1, 2, 3, 4, 5)
 
 _PAGE = """\
@@ -56,7 +57,7 @@ _PAGE = """\
 class Asked(Record):
     """What a browser says: something of one item, and where it wants to go."""
 
-    tab: str
+    tab: Annotated[str, msgspec.Meta(max_length=64)]
     """Any name that no other tab has."""
     number: int
     """Of what this tab says, rising."""
@@ -110,6 +111,7 @@ def annotate(run: Run, wanted: Wanted, *, host: str, port: int, ready: Callable[
             clips=page.clip,
             host=host,
             port=port,
+            ended=run.folder / ENDED,
             ready=lambda address: ready(f"annotate: {address} ({told})"),
         )
 
@@ -160,8 +162,7 @@ class Page:
             ValueError: it is none, or an old one.
             OSError: it could not be written.
         """
-        # Not msgspec's own decoder: a browser may send half a character, which that one refuses.
-        return encode(self.take(name, msgspec.convert(json.loads(body), type=Asked)))
+        return encode(self.take(name, said(body, Asked)))
 
     def take(self, name: str, asked: Asked) -> Told:
         """Keeps what somebody says of one item, and goes where they want to; the same once more changes nothing.
@@ -176,10 +177,12 @@ class Page:
         # A request that hung on its way may arrive after the one that was sent in its place.
         if asked.number < self._newest.get((name, asked.tab), 0):
             raise ValueError("something newer was kept already")
-        said = self._kept(name, asked.key, asked.scores, asked.note) if asked.key else ""
+        kept = self._kept(name, asked.key, asked.scores, asked.note) if asked.key else ""
         self._newest[name, asked.tab] = asked.number
+        if len(self._newest) > _TABS:
+            del self._newest[next(iter(self._newest))]
         to = self._goal(name, asked.key, asked.go)
-        return Told(said=said) if to is None else Told(said="", item=self._shown(name, to))
+        return Told(said=kept) if to is None else Told(said="", item=self._shown(name, to))
 
     def clip(self, who: str, config: str, id: str, turn: int) -> bytes:
         """The sound of one turn; `config` is the voice's number, `id` the item's key.
@@ -188,7 +191,7 @@ class Page:
             LookupError: there is none, or it is not this annotator's.
         """
         item = self._annotations.items(who)[id]
-        voice = dict(enumerate(self._voices, 1))[int(config) if config.isdecimal() else 0]
+        voice = {str(number): voice for number, voice in enumerate(self._voices, 1)}[config]
         if item.check and turn == item.check.turn:
             raise LookupError(f"turn {turn} of {id} is a check: it is only to be read")
         return clip_of(self._run, voice, item.dialogue, turn)

@@ -7,12 +7,14 @@ last opened; words of models are shown as text.
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from functools import lru_cache, partial
+from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import quote
+
+import msgspec
 
 from builder.catalogue import ORDERS, Catalogue, Filters, Shown
 from builder.core.annotation import Annotation
@@ -20,14 +22,12 @@ from builder.core.dialogue import Turn
 from builder.errors import DeepDialogueError
 from builder.markup import STYLE, chat, text
 from builder.progress import say
+from builder.records import Record, encode
 from builder.web._accounts import passwords
-from builder.web._gradio import gr
-from builder.web._server import dressed, serve
+from builder.web._server import Plain, dressed, said, serve
 
 PAGE = 50
 """Dialogues listed at once."""
-_COLUMNS = {"id": "56%", "turns": "12%", "outcome": "18%", "score": "14%"}
-"""Of the list, with their widths."""
 _SELECTIONS = {
     "domains": "Domain",
     "pairings": "Pairing",
@@ -37,9 +37,58 @@ _SELECTIONS = {
     "configs": "Spoken in",
 }
 """Of `Filters`, with their labels."""
-_THERE = "(id) => { history.replaceState(null, '', '?id=' + encodeURIComponent(id)); explored(); }"
 _KEPT = 16
 """Lists of hits that are remembered, so that turning a page does not read every text again."""
+
+_PAGE = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+{head}</head>
+<body><header id="title"></header>
+<div class="fields">{selections}</div>
+<div class="fields">
+<div id="least"><label>Turns, at least <input type="number" min="1" value="1"></label></div>
+<div id="most"><label>Turns, at most (0: any) <input type="number" min="0" value="0"></label></div>
+<div id="words"><label>Words that stand in the text <input></label></div>
+<div id="order"><label>Order <select>{orders}</select></label></div></div>
+<p id="fault" role="alert"></p>
+<main><div><div id="count"></div>
+<table id="hits"><thead><tr><th>id</th><th>turns</th><th>outcome</th><th>score</th></tr></thead><tbody></tbody></table>
+<div id="page"><label>Page <input type="number" min="1" value="1"></label></div></div>
+<div><p><button id="previous">Previous (k)</button> <button id="next">Next (j)</button> <button id="random">Random (r)</button>
+<button id="reload">Reload the source</button></p>
+<div id="id"><label>Dialogue: an id, and Enter goes there <input></label></div>
+<div id="voices"></div><div id="dialogue"></div></div></main>
+</body></html>
+"""
+
+
+class Asked(Record):
+    """What a browser says."""
+
+    wish: Literal["open", "reload", "list", "page", "previous", "next", "random", "show"]
+    id: str = ""
+    """Of the dialogue that is to be seen, or was."""
+    config: str | None = None
+    """Where it is to be heard."""
+    page: int = 1
+    """Of the list, from 1."""
+    filters: Filters = Filters()
+
+
+class Told(Record):
+    """What is to be seen now; None is what it was. `title` and `dialogue` are HTML."""
+
+    id: str | None = None
+    dialogue: str | None = None
+    count: str | None = None
+    lines: list[tuple[str, ...]] | None = None
+    page: int | None = None
+    title: str | None = None
+    configs: list[str] | None = None
+    config: str | None = None
+    choices: dict[str, dict[str, int]] | None = None
 
 
 def explore(source: Path, *, host: str, port: int, ready: Callable[[str], None]) -> None:
@@ -57,24 +106,32 @@ def explore(source: Path, *, host: str, port: int, ready: Callable[[str], None])
         DatasetError: the source is neither run nor dataset, or is damaged.
     """
     accounts = passwords(required=False)
-    shelf = _Shelf(source)
+    shelf = Shelf(source)
+    title = f"Explore {source.name}"
+    selections = "".join(
+        f'<div class="selection" id="{name}"><label>{label} <input readonly placeholder="any"></label>'
+        f'<ul role="listbox"></ul></div>'
+        for name, label in _SELECTIONS.items()
+    )
+    html = _PAGE.format(
+        title=text(title),
+        head=dressed("explore", STYLE),
+        selections=selections,
+        orders="".join(f"<option>{order}</option>" for order in ORDERS),
+    )
     serve(
-        _page(shelf),
-        title=f"Explore {source.name}",
+        Plain(html, shelf.answer, apart=True),
+        title=title,
         accounts=accounts,
         clips=shelf.clip,
         host=host,
         port=port,
         ready=ready,
-        head=dressed("explore", STYLE),
     )
 
 
-class _Shelf:
-    """The source as it was when it was last opened, and what the page asks of it.
-
-    `chosen` is what stands in the filters: the selections in their order, the fewest and most turns, the words, the order.
-    """
+class Shelf:
+    """The source as it was when it was last opened, and what the page asks of it."""
 
     def __init__(self, source: Path) -> None:
         self._source = source
@@ -93,161 +150,85 @@ class _Shelf:
             say(f"explore: {error}")
             raise LookupError(str(error)) from None
 
-    def opened(self, id: str, config: str | None, *chosen: Any) -> tuple[Any, ...]:
-        """A dialogue and what fits the filters, as `_at` gives them, and what may be chosen."""
-        choices, configs = self._catalogue.choices(), list(self._catalogue.configs)
-        offered = [
-            gr.Dropdown([(f"{name} ({count:,})", name) for name, count in choices[kind].items()])
-            for kind in _SELECTIONS
-        ]
-        config = config if config in configs else next(iter(configs), None)
-        voices = gr.Radio(configs, value=config, visible=bool(configs))
-        title = f"<h3>{text(self._catalogue.title)}: {text(str(self._source))}</h3>"
-        return *self.shown(id, config), *self.listed(1, *chosen), title, voices, *offered
+    def answer(self, _who: str, body: bytes) -> bytes:
+        """What is to be seen, `Told`, for what a browser asks, `Asked`, both as JSON.
 
-    def arrived(self, request: gr.Request, *chosen: Any) -> tuple[Any, ...]:
-        """What a browser is shown first: the dialogue that the address names, or the first one."""
-        id = request.query_params.get("id") or next(iter(self._found(chosen)), "")
-        return self.opened(id, None, *chosen)
-
-    def reloaded(self, id: str, config: str | None, *chosen: Any) -> tuple[Any, ...]:
-        """The source as it is now."""
+        Raises:
+            ValueError: it is none, or the source cannot be read.
+        """
+        asked = said(body, Asked)
         try:
-            self.open()
+            return encode(self._told(asked))
         except DeepDialogueError as error:
-            raise gr.Error(text(str(error)), print_exception=False) from None
-        return self.opened(id, config, *chosen)
+            raise ValueError(str(error)) from None
 
-    def listed(self, number: float | None, *chosen: Any) -> tuple[str, list[tuple[Any, ...]], int]:
+    def _told(self, asked: Asked) -> Told:
+        if asked.wish == "show":
+            return self._shown(asked.id, asked.config)
+        if asked.wish in {"list", "page"}:
+            return self._listed(asked.page if asked.wish == "page" else 1, asked.filters)
+        if asked.wish == "reload":
+            self.open()
+        ids = self._hits(asked.filters)
+        if asked.wish in {"open", "reload"}:
+            configs = list(self._catalogue.configs)
+            config = asked.config if asked.config in configs else next(iter(configs), None)
+            return _both(
+                Told(
+                    title=f"<h3>{text(self._catalogue.title)}: {text(str(self._source))}</h3>",
+                    configs=configs,
+                    config=config,
+                    choices=self._catalogue.choices(),
+                ),
+                self._shown(asked.id or next(iter(ids), ""), config),
+                self._listed(1, asked.filters),
+            )
+        if asked.wish == "random":
+            at = random.randrange(len(ids) or 1)
+        else:
+            by = 1 if asked.wish == "next" else -1
+            at = ids.index(asked.id) + by if asked.id in ids else 0
+        at = max(0, min(at, len(ids) - 1))
+        shown = self._shown(ids[at] if ids else "", asked.config)
+        return _both(shown, self._listed(at // PAGE + 1, asked.filters))
+
+    def _listed(self, number: int, filters: Filters) -> Told:
         """How many dialogues fit, a page of them, and which page that is."""
-        ids = self._found(chosen)
+        ids = self._hits(filters)
         pages = max(1, -(-len(ids) // PAGE))
-        number = min(max(1, int(number or 1)), pages)
+        number = min(max(1, number), pages)
         lines = map(self._catalogue.line, ids[(number - 1) * PAGE : number * PAGE])
-        rows = [
-            (line.id, line.num_turns, line.outcome, "" if line.score is None else f"{line.score:.2f}")
-            for line in lines
-        ]
-        return f"<p>{len(ids):,} of {len(self._catalogue):,}, page {number:,} of {pages:,}</p>", rows, number
+        return Told(
+            count=f"{len(ids):,} of {len(self._catalogue):,}, page {number:,} of {pages:,}",
+            lines=[
+                (
+                    line.id,
+                    str(line.num_turns),
+                    line.outcome,
+                    "" if line.score is None else f"{line.score:.2f}",
+                )
+                for line in lines
+            ],
+            page=number,
+        )
 
-    def beside(self, by: int, id: str, config: str | None, *chosen: Any) -> tuple[Any, ...]:
-        """The dialogue so many places on in what fits."""
-        ids = self._found(chosen)
-        return self._at(ids.index(id) + by if id in ids else 0, ids, config, chosen)
-
-    def anywhere(self, config: str | None, *chosen: Any) -> tuple[Any, ...]:
-        """Any dialogue that fits."""
-        ids = self._found(chosen)
-        return self._at(random.randrange(len(ids) or 1), ids, config, chosen)
-
-    def shown(self, wanted: str, config: str | None) -> tuple[str, str]:
+    def _shown(self, wanted: str, config: str | None) -> Told:
         """The whole id of a dialogue, and all there is to see of it."""
         if not wanted:
-            return "", "<p>No dialogue fits.</p>"
+            return Told(id="", dialogue="<p>No dialogue fits.</p>")
         try:
             id = self._catalogue.resolve(wanted.strip())
-            return id, _dialogue(self._catalogue, id, config)
+            return Told(id=id, dialogue=_dialogue(self._catalogue, id, config))
         except DeepDialogueError as error:
-            return wanted, f'<p role="alert">{text(str(error))}</p>'
-
-    def selected(self, config: str | None, event: gr.SelectData) -> tuple[str, str]:
-        """The dialogue of a line of the list."""
-        return self.shown(str(event.row_value[0]), config)
-
-    def _at(self, at: int, ids: list[str], config: str | None, chosen: tuple[Any, ...]) -> tuple[Any, ...]:
-        """The dialogue in one place of what fits, and the page that lists it."""
-        at = max(0, min(at, len(ids) - 1))
-        return *self.shown(ids[at] if ids else "", config), *self.listed(at // PAGE + 1, *chosen)
-
-    def _found(self, chosen: tuple[Any, ...]) -> list[str]:
-        *selected, least, most, words, order = chosen
-        wanted = Filters(
-            **{name: tuple(one or ()) for name, one in zip(_SELECTIONS, selected, strict=True)},
-            min_turns=int(least or 1),
-            max_turns=int(most or 0) or None,
-            words=words or "",
-            order=order,
-        )
-        try:
-            return self._hits(wanted)
-        except DeepDialogueError as error:
-            raise gr.Error(text(str(error)), print_exception=False) from None
+            return Told(id=wanted, dialogue=f'<p role="alert">{text(str(error))}</p>')
 
 
-def _page(shelf: _Shelf) -> gr.Blocks:
-    with gr.Blocks(fill_width=True) as page:
-        title = gr.HTML(elem_id="title")
-        filters = _filters()
-        with gr.Row():
-            with gr.Column(scale=2):
-                count = gr.HTML(elem_id="count")
-                table = gr.Dataframe(
-                    headers=list(_COLUMNS),
-                    column_widths=list(_COLUMNS.values()),
-                    interactive=False,
-                    elem_id="hits",
-                    max_height=900,
-                    buttons=[],
-                )
-                number = gr.Number(1, label="Page", precision=0, elem_id="page")
-            with gr.Column(scale=3):
-                with gr.Row():
-                    buttons = [
-                        gr.Button(label, elem_id=name, size="sm", min_width=80)
-                        for name, label in (
-                            ("previous", "Previous (k)"),
-                            ("next", "Next (j)"),
-                            ("random", "Random (r)"),
-                            ("reload", "Reload the source"),
-                        )
-                    ]
-                with gr.Row():
-                    id = gr.Textbox(label="Dialogue", info="an id; Enter goes there", elem_id="id", scale=2)
-                    voices = gr.Radio([], label="Heard in", elem_id="voices")
-                dialogue = gr.HTML(elem_id="dialogue", padding=True)
-        one, hits = [id, dialogue], [count, table, number]
-        back, on, anywhere, reload = buttons
-        quietly = {"show_progress": "minimal", "api_visibility": "private"}
-        for event in (
-            page.load(
-                shelf.arrived, filters, [*one, *hits, title, voices, *filters[: len(_SELECTIONS)]], **quietly
-            ),
-            reload.click(
-                shelf.reloaded,
-                [id, voices, *filters],
-                [*one, *hits, title, voices, *filters[: len(_SELECTIONS)]],
-                **quietly,
-            ),
-            back.click(partial(shelf.beside, -1), [id, voices, *filters], [*one, *hits], **quietly),
-            on.click(partial(shelf.beside, 1), [id, voices, *filters], [*one, *hits], **quietly),
-            anywhere.click(shelf.anywhere, [voices, *filters], [*one, *hits], **quietly),
-            table.select(shelf.selected, voices, one, **quietly),
-            gr.on([id.submit, voices.input], shelf.shown, [id, voices], one, **quietly),
-        ):
-            event.then(None, id, js=_THERE, api_visibility="private")
-        changed = [field.submit if isinstance(field, gr.Textbox) else field.input for field in filters]
-        gr.on(changed, partial(shelf.listed, 1), filters, hits, **quietly)
-        number.input(shelf.listed, [number, *filters], hits, **quietly)
-    return page
-
-
-def _filters() -> list[Any]:
-    """The fields in the order of `chosen`."""
-    with gr.Row():
-        selections = [
-            gr.Dropdown([], label=label, multiselect=True, elem_id=name)
-            for name, label in _SELECTIONS.items()
-        ]
-    with gr.Row():
-        return [
-            *selections,
-            gr.Number(1, label="Turns, at least", precision=0, elem_id="least"),
-            gr.Number(0, label="Turns, at most (0: any)", precision=0, elem_id="most"),
-            gr.Textbox(
-                label="Words", info="each stands in the text; Enter searches", elem_id="words", scale=2
-            ),
-            gr.Dropdown(list(ORDERS), value=ORDERS[0], label="Order", elem_id="order"),
-        ]
+def _both(*parts: Told) -> Told:
+    """What any of them says."""
+    found: dict[str, Any] = {}
+    for part in parts:
+        found |= {name: value for name, value in msgspec.structs.asdict(part).items() if value is not None}
+    return Told(**found)
 
 
 def _dialogue(catalogue: Catalogue, id: str, config: str | None) -> str:

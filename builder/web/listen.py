@@ -9,14 +9,12 @@ clips were played to their end, which only the browser can know, and is on the d
 from collections.abc import Callable, Sequence
 from itertools import chain, repeat
 
-import msgspec
-
 from builder.core.listening import NATURALNESS, Reply
 from builder.listening import CANNOT_TELL, Listening
 from builder.markup import text
-from builder.web._accounts import passwords
-from builder.web._gradio import gr
-from builder.web._server import dressed, serve
+from builder.records import Record, encode
+from builder.web._accounts import ENDED, passwords
+from builder.web._server import Plain, dressed, said, serve
 
 TITLE = "Listening study"
 # The keys of labels, in order; A and B play, and 0 is none of them.
@@ -28,6 +26,27 @@ Play each to its end at least once, and as often as you like.</p>
 <p><kbd>A</kbd> <kbd>B</kbd> play · <kbd>Space</kbd> plays what is not heard yet · the keys beside the options answer the framed
 question · <kbd>↑</kbd> <kbd>↓</kbd> go to another · <kbd>Enter</kbd> goes on</p>
 """
+_PAGE = """\
+<!doctype html>
+<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width, initial-scale=1">
+<title>{title}</title>
+{head}</head>
+<body><div id="shown"></div><p id="said" role="alert"></p><button id="send" hidden></button></body></html>
+"""
+
+
+class Asked(Record):
+    """What a browser says."""
+
+    reply: Reply | None = None
+    """None wants to see the next trial."""
+
+
+class Told(Record):
+    """What is to be seen now."""
+
+    trial: str
+    """As HTML."""
 
 
 def listen(study: Listening, host: str, port: int, ready: Callable[[str], None]) -> None:
@@ -49,44 +68,22 @@ def listen(study: Listening, host: str, port: int, ready: Callable[[str], None])
             raise LookupError(side)
         return study.clip(listener, number, "a" if side == "a" else "b")
 
+    def answer(listener: str, body: bytes) -> bytes:
+        asked = said(body, Asked)
+        if asked.reply is not None:
+            study.answer(listener, asked.reply)
+        return encode(Told(_shown(study, listener)))
+
     serve(
-        _page(study),
+        Plain(_PAGE.format(title=TITLE, head=dressed("listen")), answer),
         title=TITLE,
         accounts=passwords(),
         clips=clip,
         host=host,
         port=port,
         ready=ready,
-        head=dressed("listen"),
+        ended=study.folder / ENDED,
     )
-
-
-def _page(study: Listening) -> gr.Blocks:
-    def show(request: gr.Request) -> str:
-        return _shown(study, request.username)
-
-    def answer(said: str, request: gr.Request) -> str:
-        try:
-            study.answer(request.username, msgspec.json.decode(said, type=Reply))
-        except ValueError as error:
-            raise gr.Error(f"The answer was not kept: {error}.") from None
-        except OSError as error:
-            raise gr.Error(f"The answer was not kept: {error.strerror}. Try again.") from None
-        return _shown(study, request.username)
-
-    with gr.Blocks() as page:
-        trial = gr.HTML()
-        said, send = gr.Textbox(visible="hidden"), gr.Button(elem_id="send", visible="hidden")
-        page.load(show, None, trial, api_visibility="private")
-        send.click(
-            answer,
-            said,
-            trial,
-            js="() => window.listening()",
-            show_progress="hidden",
-            api_visibility="private",
-        )
-    return page
 
 
 def _shown(study: Listening, listener: str) -> str:

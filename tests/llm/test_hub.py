@@ -131,7 +131,7 @@ def test_another_model_is_refused(server):
     with pytest.raises(ProtocolError, match="does not serve"):
         opened(backend(server), a_model(hub_id="google/gemma-3-4b-it"))
     with TGIServer("/repository", lambda *_: "Hi") as endpoint:
-        assert opened(backend(endpoint, served_as="/repository")) == (HUB_ID, 64)
+        assert opened(backend(endpoint, served_as="/repository")) == ("/repository", 64)
 
 
 def test_no_more_than_the_limit_are_in_flight(server):

@@ -2,7 +2,7 @@ import pytest
 
 from builder.errors import EndpointError, ProtocolError
 from builder.llm.openai import OpenAI
-from tests.llm.asking import HUB_ID, MESSAGES, SCHEMA, a_model, a_prompt, ask, free_url, opened
+from tests.llm.asking import HUB_ID, MESSAGES, SCHEMA, SHA, a_model, a_prompt, ask, free_url, opened
 from tests.servers.loopback import answer
 from tests.servers.openai import OpenAIServer
 
@@ -92,7 +92,35 @@ def test_a_server_may_know_the_model_by_another_name():
     with OpenAIServer("llama", lambda _: "Hi") as server:
         ask(backend(server, served_as="llama"), a_prompt())
         assert server.bodies(CHAT)[0]["model"] == "llama"
-        assert opened(backend(server, served_as="llama"))[0] == HUB_ID
+        assert opened(backend(server, served_as="llama"))[0] == "llama"
+
+
+@pytest.mark.parametrize(
+    ("listed", "pages", "checkpoint"),
+    [
+        ({}, {}, "llama"),
+        ({"root": "org/real", "owned_by": "vllm"}, {}, "org/real"),
+        ({"root": "/models/real", "owned_by": "vllm"}, {"/props": {"model_path": "no"}}, "/models/real"),
+        ({"root": f"/cache/models--org--real/snapshots/{SHA}"}, {}, f"org/real@{SHA}"),
+        ({"root": "/loras/mine", "parent": HUB_ID}, {}, "/loras/mine"),
+        ({"owned_by": "llamacpp"}, {"/props": {"model_path": "/models/real.gguf"}}, "/models/real.gguf"),
+        (
+            {"root": "llama", "owned_by": "sglang"},
+            {"/get_model_info": {"model_path": "org/real"}},
+            "org/real",
+        ),
+        ({"root": None}, {"/props": {"model_path": ""}}, "llama"),
+        ({"root": 7}, {"/props": {"build": 3}}, "llama"),
+    ],
+)
+def test_the_checkpoint_is_what_a_server_tells_that_it_loaded_under_a_name(listed, pages, checkpoint):
+    with OpenAIServer("llama", lambda _: "Hi", listed=listed, pages=pages) as server:
+        assert opened(backend(server, served_as="llama"))[0] == checkpoint
+
+
+def test_a_name_that_is_the_studys_does_not_hide_what_was_loaded():
+    with OpenAIServer(HUB_ID, lambda _: "Hi", listed={"root": "Qwen/Qwen2.5-0.5B-Instruct"}) as server:
+        assert opened(backend(server))[0] == "Qwen/Qwen2.5-0.5B-Instruct"
 
 
 def test_no_more_than_the_limit_are_in_flight(server):

@@ -159,7 +159,7 @@ def test_another_model_is_refused_by_both_names(server):
 
 def test_a_server_may_know_the_model_by_another_name():
     with TGIServer("/repository", words) as server:
-        assert opened(backend(server, served_as="/repository")) == (HUB_ID, 64)
+        assert opened(backend(server, served_as="/repository")) == ("/repository", 64)
         with pytest.raises(ProtocolError, match="served_as"):
             opened(backend(server))
 

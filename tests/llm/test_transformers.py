@@ -1,6 +1,7 @@
 import asyncio
 import shutil
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -44,8 +45,21 @@ def test_a_site_names_it_by_its_file():
     assert isinstance(make(Backend, {"backend": "transformers", "limit": 4}, "site"), Transformers)
 
 
-def test_a_folder_is_taken_for_the_model_that_the_study_names(backend):
-    assert opened(backend) == (HUB_ID, 16)
+def test_a_folder_is_known_by_its_whole_path_and_a_digest_of_its_weights(backend, tmp_path):
+    checkpoint, limit = opened(backend)
+    path, _, digest = checkpoint.partition("@")
+    assert (path, len(digest), limit) == (str(Path(backend.path).resolve()), 16, 16)
+    copy = Path(shutil.copytree(backend.path, tmp_path / "copy"))
+    assert opened(Transformers(path=str(copy)))[0] == f"{copy}@{digest}"
+    (weights,) = copy.glob("*.safetensors")
+    weights.write_bytes(weights.read_bytes()[:-1] + b"@")
+    assert opened(Transformers(path=str(copy)))[0].partition("@")[2] not in {"", digest}
+
+
+def test_a_folder_with_the_name_of_a_repository_does_not_pass_for_it(backend, tmp_path, monkeypatch):
+    shutil.copytree(backend.path, tmp_path / HUB_ID)
+    monkeypatch.chdir(tmp_path)
+    assert opened(Transformers())[0].startswith(f"{tmp_path / HUB_ID}@")
 
 
 def test_at_temperature_0_every_token_is_the_likeliest(backend, reference):

@@ -32,8 +32,18 @@ class OpenAIServer(Loopback):
         model: str,
         speak: Callable[[dict[str, Any]], str],
         dialect: Literal["openai", "llama-cpp-python", "transformers"] = "openai",
+        *,
+        listed: dict[str, Any] | None = None,
+        pages: dict[str, dict[str, Any]] | None = None,
+        answers_as: str | None = None,
     ) -> None:
         super().__init__()
+        self.listed = listed or {}
+        """What `/v1/models` says of the model beside its name."""
+        self.pages = pages or {}
+        """Other pages that it has, such as llama-server's `/props`."""
+        self.answers_as = answers_as
+        """What its answers say has answered; None for what was asked."""
         self.model = model
         self.speak = speak
         self.dialect = dialect
@@ -43,14 +53,18 @@ class OpenAIServer(Loopback):
             web.get("/health", self._health),
             web.get("/v1/models", self._models),
             web.post("/v1/chat/completions", self._chat),
+            *(web.get(page, self._page) for page in self.pages),
         ]
+
+    async def _page(self, request: web.Request) -> web.Response:
+        return web.json_response(self.pages[request.path])
 
     async def _health(self, _: web.Request) -> web.Response:
         return web.json_response({"status": "ok"}) if self.dialect == "transformers" else web.Response()
 
     async def _models(self, _: web.Request) -> web.Response:
         name = "some/other-cached-model" if self.dialect == "transformers" else self.model
-        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"}]})
+        return web.json_response({"object": "list", "data": [{"id": name, "object": "model"} | self.listed]})
 
     async def _chat(self, request: web.Request) -> web.Response:
         body = await request.json()
@@ -72,7 +86,7 @@ class OpenAIServer(Loopback):
                 "id": "chatcmpl-1",
                 "object": "chat.completion",
                 "created": 1,
-                "model": body["model"],
+                "model": self.answers_as or body["model"],
                 "choices": [
                     {
                         "index": 0,

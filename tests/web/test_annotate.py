@@ -27,7 +27,7 @@ HOSTILE = (
     '<script>window.owned = 1</script><img src=x onerror="window.owned = 1"> {{value}} ${1 + 1} </p></div>'
 )
 TOLD = "SECRET/CHECKPOINT"
-READY = "document.querySelector('.dialogue, h2') && !document.querySelector('#sheet').inert"
+READY = "() => document.querySelector('.dialogue, h2') && !document.querySelector('#sheet').inert"
 
 
 def made(folder, spoken=(), **how):
@@ -222,7 +222,7 @@ def test_what_a_dialogue_says_is_text_and_nothing_names_a_model_a_pairing_a_vote
     with page.expect_response("**/clip/1/*/1.flac") as heard:
         press(page, "p")
     assert (heard.value.status, heard.value.headers["content-type"]) == (206, "audio/flac")
-    page.wait_for_function("document.querySelector('audio').duration === 0.2")
+    page.wait_for_function("() => document.querySelector('audio').duration === 0.2")
     page.get_by_text("voice 2").click()
     page.locator("audio[src^='/clip/2/']").first.wait_for(state="attached")
     assert page.evaluate("window.owned") is None
@@ -318,7 +318,7 @@ def test_what_cannot_be_served_is_one_line_with_its_repair(open_to_all, tmp_path
     assert re.fullmatch(".*choose another with --port.*\n", capfd.readouterr().err)
 
 
-@pytest.mark.parametrize(("verb", "lacking"), [("annotate", "uvicorn"), ("explore", "gradio")])
+@pytest.mark.parametrize(("verb", "lacking"), [("annotate", "uvicorn"), ("explore", "fastapi")])
 def test_a_page_without_its_libraries_is_one_line_with_their_repair(tmp_path, verb, lacking):
     made(tmp_path / "run")
     without = f"import sys; sys.modules['{lacking}'] = None; from builder.__main__ import main"

@@ -59,7 +59,9 @@ def hear(page):
     """Plays both by the keyboard."""
     for count in (1, 2):
         page.keyboard.press("Space")
-        page.wait_for_function(f"document.querySelectorAll('#trial audio[data-heard]').length === {count}")
+        page.wait_for_function(
+            f"() => document.querySelectorAll('#trial audio[data-heard]').length === {count}"
+        )
 
 
 def answer(page, keys="34122"):
