@@ -166,20 +166,22 @@ def _parser() -> argparse.ArgumentParser:
                 metavar="K/N",
                 help="only the K-th of N parts of the dialogues: N processes, each with its own, share the run",
             )
+        if name == "package":
+            _verify_option(added)
         if name == "plan":
             added.add_argument(
                 "--estimate",
                 action="store_true",
                 help="also show calls, tokens, hours and money by model; the site's speeds and prices say how fast and how dear",
             )
-    _run_options(
-        verb(
-            "build",
-            "run all stages in order: " + ", ".join(STAGES),
-            _build,
-            ("deepdialogue build quickstart --site rehearsal",),
-        )
+    build = verb(
+        "build",
+        "run all stages in order: " + ", ".join(STAGES),
+        _build,
+        ("deepdialogue build quickstart --site rehearsal",),
     )
+    _run_options(build)
+    _verify_option(build)
 
     for name, command in commands().items():
         command.options(verb(name, command.HELP, command.do, command.EXAMPLES))
@@ -202,6 +204,14 @@ def _run_options(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--out", type=Path, default=Path("dist/deepdialogue"), help="the dataset folder (%(default)s)"
+    )
+
+
+def _verify_option(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--verify",
+        action="store_true",
+        help="compute the checksum of every file of a dataset that is there already, and do not go by sizes and times",
     )
 
 
@@ -297,6 +307,7 @@ def _opened(options: argparse.Namespace) -> Iterator[_Place]:
 
 def _stage(options: argparse.Namespace) -> int:
     with _opened(options) as place:
+        place.run.verify = getattr(options, "verify", False)
         tally = _timed(place, options.verb)
         if options.verb == "generate":
             place.run.end()
@@ -314,13 +325,14 @@ def _build(options: argparse.Namespace) -> int:
         site, tallies = place.run.site, []
         together = ("generate", "judge") if site is not None and site.overlap else ()
         for name in STAGES:
+            place.run.verify = options.verify
             if name not in together:
                 tallies.append(_timed(place, name))
             elif name == "generate":
                 tallies += _timed_together(place)
         run = place.run
         run.end()
-        if not any(tally.done for tally in tallies):
+        if not any(tally.done or tally.failed for tally in tallies):
             say(f"nothing to do: {run.out} is up to date")
         _say_made(run)
         whole = Tally.sum(tallies)

@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 import soundfile
 
-from builder.core.speech import Samples
+from builder.core.speech import Clip, Recording, Samples
 from builder.core.wav import parse
 from builder.errors import RunError, SourceError
 
@@ -200,6 +200,27 @@ class AudioFiles:
             raise _short(path, offset + len(flac), offset + num_bytes)
         return flac
 
+    def clip(self, recording: Recording, turn: int) -> bytes:
+        """The FLAC of one turn, from 1, held against what was recorded.
+
+        Raises:
+            SourceError: its bytes are not those that were recorded, or are not all there; says of which turn of which dialogue.
+            RunError: the file they are in is gone.
+        """
+        clip = recording.clips[turn - 1]
+        where = f"turn {turn} of {recording.id}, at byte {clip.offset} of {clip.file}"
+        try:
+            flac = self.read(clip.file, clip.offset, clip.num_bytes)
+        except _ShortError as error:
+            raise SourceError(f"{where}: {error}") from None
+        if fault := _fault(clip, flac):
+            raise SourceError(f"{where}: {fault}")
+        return flac
+
+    def clips(self, recording: Recording) -> list[bytes]:
+        """The FLAC of every turn, in order; raises as `clip` does."""
+        return [self.clip(recording, turn) for turn in range(1, len(recording.clips) + 1)]
+
     def trim(self, ends: Mapping[str, int]) -> int:
         """Cuts off what an interruption left behind in the part's files: bytes that no record refers to. Only the writer may.
 
@@ -266,11 +287,30 @@ class AudioFiles:
         return self._folder / file
 
 
+def _fault(clip: Clip, flac: bytes) -> str:
+    """What is wrong with the bytes of a clip; empty where they are those that were recorded."""
+    if clip.flac_sha256 and hashlib.sha256(flac).hexdigest() == clip.flac_sha256:
+        return ""
+    try:
+        samples, _ = decode(flac)
+    except SourceError as error:
+        return str(error)
+    if sha256_of(samples) != clip.sha256:
+        return "its samples are not those that were recorded: bring the audio file back"
+    if clip.flac_sha256:
+        return "its bytes are not those that were recorded: bring the audio file back"
+    return ""
+
+
 def _number(name: str) -> int:
     return int(name.partition(".")[0])
 
 
-def _short(path: Path, held: int, wanted: int) -> RunError:
-    return RunError(
+class _ShortError(RunError):
+    """An audio file ends before a clip in it does."""
+
+
+def _short(path: Path, held: int, wanted: int) -> _ShortError:
+    return _ShortError(
         f"{path}: ends at byte {held}, a clip in it at byte {wanted}: bring the file back, or start a new run"
     )

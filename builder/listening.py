@@ -160,13 +160,13 @@ class Listening:
         Raises:
             LookupError: it is not the listener's next trial.
             RunError: the run lost the clip.
+            SourceError: it is damaged.
         """
         if number != self.following(listener):
             raise LookupError(number)
         trial = self.plan.listeners[listener][number - 1]
         config = trial.a if side == "a" else trial.b
-        clip = self._run.recordings[config][trial.spoken.id].clips[trial.spoken.turn - 1]
-        return self._run.audio(config).read(clip.file, clip.offset, clip.num_bytes)
+        return self._run.audio(config).clip(self._run.recordings[config][trial.spoken.id], trial.spoken.turn)
 
 
 def _pinned(run: Run, listeners: tuple[str, ...], wanted: Wanted) -> Plan:

@@ -5,8 +5,9 @@ interruption left behind the last named byte is cut off when the recorder opens.
 """
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import AbstractContextManager
+from hashlib import sha256
 from types import TracebackType
 from typing import Self
 
@@ -22,10 +23,11 @@ class Recorder(AbstractContextManager["Recorder"]):
     Args:
         audio: where the clips go.
         ledger: where the recordings are named.
+        damaged: the dialogues whose recordings are no longer whole; what is kept of them takes their place.
     """
 
-    def __init__(self, audio: AudioFiles, ledger: Ledgers[Recording]) -> None:
-        self._audio, self._ledger = audio, ledger
+    def __init__(self, audio: AudioFiles, ledger: Ledgers[Recording], damaged: Collection[str] = ()) -> None:
+        self._audio, self._ledger, self._damaged = audio, ledger, damaged
         self._one_at_a_time = threading.Lock()
         self._sampling_rate_hz: int | None = None
 
@@ -33,7 +35,7 @@ class Recorder(AbstractContextManager["Recorder"]):
         ends: dict[str, int] = {}
         for recording in self._ledger:
             self._sampling_rate_hz = recording.sampling_rate_hz
-            for clip in recording.clips:
+            for clip in () if recording.id in self._damaged else recording.clips:
                 ends[clip.file] = max(ends.get(clip.file, 0), clip.offset + clip.num_bytes)
         self._audio.trim(ends)
         return self
@@ -90,9 +92,11 @@ class Recorder(AbstractContextManager["Recorder"]):
                     faults=take.faults,
                     loudness_lufs=take.loudness_lufs,
                     gain_db=take.gain_db,
+                    flac_sha256=sha256(flac).hexdigest(),
                 )
                 for (file, offset), flac, take in zip(places, flacs, takes, strict=True)
             )
+            before = self._ledger.get(id)
             self._ledger.append(
                 id,
                 Recording(
@@ -103,5 +107,6 @@ class Recorder(AbstractContextManager["Recorder"]):
                     second_voice=voices[1],
                     sampling_rate_hz=sampling_rate_hz,
                     clips=clips,
+                    number=0 if before is None else before.number + 1,
                 ),
             )

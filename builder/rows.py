@@ -78,9 +78,8 @@ def _of_run(folder: Path, config: str) -> Iterator[Source]:
 
         def load(id: str) -> Row:
             dialogue, recording = run.dialogues[id], recordings[id]
-            flacs = [audio.read(clip.file, clip.offset, clip.num_bytes) for clip in recording.clips]
             text = text_row(dialogue, vocabulary.pairings[dialogue.pairing], held[id], None, ravdess)
-            return spoken_row(text, recording, flacs)
+            return spoken_row(text, recording, audio.clips(recording))
 
         # Dialogues are only ever added, so the first one tells two runs of the same study apart.
         start = hashlib.sha256(encode(run.study) + encode(next(iter(run.dialogues), None))).hexdigest()

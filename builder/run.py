@@ -41,7 +41,7 @@ from builder.core.prosody import fullest
 from builder.core.scenario import Scenario
 from builder.core.speech import Measured, Recording
 from builder.core.verdict import Acceptance, Decision, Review, decide
-from builder.errors import ConfigError, EndpointError, ItemError, ReplyError, RunError, nearest
+from builder.errors import ConfigError, EndpointError, ItemError, ReplyError, RunError, SourceError, nearest
 from builder.files import listed
 from builder.journal import Answered, Journal
 from builder.judges import Judge, Twin
@@ -63,9 +63,13 @@ from builder.whole import put
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
 P = TypeVar("P")
+N = TypeVar("N", Review, Recording)
 
 TWINS = "twins.json"
 """Twins found over all dialogues, by judge, in a folder that holds only a part of them."""
+
+_READERS = ("package", "measure")
+"""The work that reads recordings, and finds what is damaged."""
 
 _HOPELESS = 20
 """So many items in a row failing at an endpoint mean that the endpoint is gone, not that the items are hard."""
@@ -199,6 +203,8 @@ class Run:
         worker: Worker | None = None,
     ) -> None:
         self.folder, self.out, self.part = folder, out, part
+        self.verify = False
+        """Whether packaging reads every byte of the dataset that is there before it calls it up to date."""
         self._desk, self._worker = desk, worker
         self._writer = desk.writer if desk else part.name if part else ""
         self._writable = writable
@@ -229,7 +235,7 @@ class Run:
             self.reviews = self._ledgers("reviews", Review, best=_last)
             kept = {path.name.partition(".")[0] for path in listed((folder / "recordings").glob("*.jsonl"))}
             self.recordings = {
-                config: self._ledgers(f"recordings/{config}", Recording)
+                config: self._ledgers(f"recordings/{config}", Recording, best=_last)
                 for config in dict.fromkeys([*self.study.speech, *sorted(kept)])
             }
             self._failures: dict[str, Ledgers[Failure]] = {}
@@ -370,7 +376,7 @@ class Run:
     def recorded(self, config: str) -> Ledgers[Recording]:
         """The recordings of one dataset config, which need not be one that the study has speech for."""
         if config not in self.recordings:
-            self.recordings[config] = self._ledgers(f"recordings/{config}", Recording)
+            self.recordings[config] = self._ledgers(f"recordings/{config}", Recording, best=_last)
         return self.recordings[config]
 
     def measured(self, config: str) -> Ledgers[Measured]:
@@ -403,6 +409,26 @@ class Run:
     def _rounds(self) -> Ledgers[_Rounds]:
         return self._ledgers("rounds", _Rounds, best=_most)
 
+    def damaged(self, config: str) -> set[str]:
+        """The dialogues whose recordings were found damaged when a stage read them, and were not made again since."""
+        found = (failure for work in _READERS for failure in self.unresolved(f"{work}-{config}"))
+        return {failure.id for failure in found if failure.boundary == SourceError.boundary}
+
+    def mended(self, config: str, id: str) -> None:
+        """Notes that a dialogue has a recording that is whole."""
+        for work in _READERS:
+            self.note(f"{work}-{config}", id)
+
+    def note(self, work: str, id: str, boundary: str = "resolved", message: str = "") -> None:
+        """Records that an item failed; or, by default, that it does no longer, if it did."""
+        said = self.failures(work).get(id)
+        if boundary == "resolved" and (said is None or said.boundary == boundary):
+            return
+        number = 1 + said.number if said else 0
+        # A file's name may hold bytes that are no text; they stand escaped.
+        message = message.encode(errors="backslashreplace").decode()
+        self.failures(work).append(id, Failure(id=id, boundary=boundary, message=message, number=number))
+
     def accepted(self) -> Iterator[str]:
         """The dialogues of the part that the study's rule accepts, in the order they were finished.
 
@@ -422,6 +448,11 @@ class Run:
         if not self.study.judges:
             return Decision("accepted", ())
         return decide(review, self.study.acceptance) if review else None
+
+    @property
+    def writable(self) -> bool:
+        """Whether it was opened to be worked on."""
+        return self._writable
 
     def takes(self, id: str) -> bool:
         """Whether a dialogue falls into the part that is worked on."""
@@ -621,12 +652,6 @@ class Run:
         queue = iter(items)
         counts = {"done": 0, "failed": 0, "given_up": 0}
         hopeless = 0
-        failures = self.failures(name)
-
-        def note(id: str, boundary: str, message: str) -> None:
-            said = failures.get(id)
-            number = 1 + said.number if said else 0
-            failures.append(id, Failure(id=id, boundary=boundary, message=message, number=number))
 
         with bar(name, total, aside) as progress:
 
@@ -636,9 +661,7 @@ class Run:
                     try:
                         await do(item)
                     except ItemError as error:
-                        # A file's name may hold bytes that are no text; they stand escaped.
-                        message = str(error).encode(errors="backslashreplace").decode()
-                        note(_id_of(item), error.boundary, message)
+                        self.note(name, _id_of(item), error.boundary, str(error))
                         counts["given_up" if error.boundary == "reply" else "failed"] += 1
                         hopeless = hopeless + 1 if isinstance(error, EndpointError) else 0
                         progress.advance(failed=True)
@@ -647,8 +670,7 @@ class Run:
                                 f"{_HOPELESS} items in a row failed, the last with: {error}"
                             ) from None
                     else:
-                        if (id := _id_of(item)) in failures:
-                            note(id, "resolved", "")
+                        self.note(name, _id_of(item))
                         counts["done"] += 1
                         hopeless = 0
                         progress.advance()
@@ -683,8 +705,8 @@ def _id_of(item: object) -> str:
     return item if isinstance(item, str) else str(getattr(item, "id", item))
 
 
-def _last(reviews: list[Review]) -> Review:
-    return max(reviews, key=lambda review: review.number)
+def _last(made: list[N]) -> N:
+    return max(made, key=lambda one: one.number)
 
 
 def _most(said: list[_Rounds]) -> _Rounds:

@@ -74,9 +74,12 @@ def show_status(run: Run, console: Console) -> None:
         table.add_row("judge", str(len(run.reviews)), str(held - len(run.reviews)), *_failed(run, "judge"))
         table.add_row("", "", "", "", _outcomes(run))
     for config, ledger in run.recordings.items():
-        spoken = sum(id in ledger for id in accepted)
+        damaged = run.damaged(config)
+        spoken = sum(id in ledger and id not in damaged for id in accepted)
         row = _failed(run, f"synthesize-{config}")
         table.add_row(f"synthesize {config}", str(spoken), str(len(accepted) - spoken), *row)
+        if run.unresolved(f"package-{config}"):
+            table.add_row(f"package {config}", "", "", *_failed(run, f"package-{config}"))
         if run.study.measures and len(ledger):
             measured, row = _measured(run, config), _failed(run, f"measure-{config}")
             table.add_row(f"measure {config}", str(measured), str(len(ledger) - measured), *row)

@@ -528,7 +528,7 @@ def test_a_damaged_clip_is_named_and_left_out_and_owed_until_it_is_mended(own, d
     path.write_bytes(whole[: clip.offset] + b"\0" * clip.num_bytes + whole[clip.offset + clip.num_bytes :])
     assert export(own, tmp_path / "to", XTTS) == Tally(done=7, failed=1)
     (line,) = [line for line in capsys.readouterr().err.splitlines() if line.startswith(f"export: {id}: ")]
-    assert "clip 2: " in line
+    assert f"turn 2 of {id}, at byte {clip.offset} of {clip.file}: " in line
     assert metadata(tmp_path / "to").keys() == dialogues.keys() - {id}
     assert not (tmp_path / "to" / f"{id}.flac").exists()
     path.write_bytes(whole)

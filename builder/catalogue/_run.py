@@ -96,8 +96,7 @@ class RunSource:
         return tuple(one for one in self._annotations if one.id == id)
 
     def clip(self, id: str, position: int, config: str, turn: int) -> bytes:  # noqa: ARG002
-        clip = self._run.recordings[config][id].clips[turn - 1]
-        return self._run.audio(config).read(clip.file, clip.offset, clip.num_bytes)
+        return self._run.audio(config).clip(self._run.recordings[config][id], turn)
 
     def texts(self, positions: NDArray[np.int64]) -> Iterator[tuple[int, list[str]]]:
         ids = self._run.dialogues.ids()

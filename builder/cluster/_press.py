@@ -30,6 +30,8 @@ class Packed(Record):
     shards: tuple[Shard, ...] = ()
     entries: str = ""
     """The SHA-256 of what the index says of them, as an Arrow stream; empty where it says nothing."""
+    lost: dict[str, str] = {}
+    """The dialogues that were left out, each with the reason."""
     fault: str = ""
     """Why nothing became of it."""
 
@@ -50,10 +52,11 @@ class Packer:
         """Writes the shards of a cell, and puts them into the share."""
         try:
             with TemporaryDirectory(dir=self._share.scratch()) as name:
-                written = write_cell(self._run, cell, Path(name), rows(self._run, cell))
+                lost: dict[str, str] = {}
+                written = write_cell(self._run, cell, Path(name), rows(self._run, cell, lost), lost)
                 for shard in written.shards:
                     self._share.create(f"{_FOLDER}/{shard.sha256}", (Path(name) / shard.path).read_bytes())
-            return Packed(tuple(written.shards), self._kept(written.entries))
+            return Packed(tuple(written.shards), self._kept(written.entries), lost)
         except Exception as error:  # noqa: BLE001 - for Ray any error but an answer is the end of the cluster
             return Packed(fault=in_one_line(error))
 
@@ -115,8 +118,9 @@ def _brought(share: Share, folder: Path, packed: Packed) -> Written:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(_whole(share, shard.sha256))
     if not packed.entries:
-        return Written([*packed.shards], [])
-    return Written([*packed.shards], [pa.ipc.open_stream(_whole(share, packed.entries)).read_all()])
+        return Written([*packed.shards], [], packed.lost)
+    entries = [pa.ipc.open_stream(_whole(share, packed.entries)).read_all()]
+    return Written([*packed.shards], entries, packed.lost)
 
 
 def _whole(share: Share, sha256: str) -> bytes:

@@ -62,7 +62,10 @@ def spoken_row(text: Row, recording: Recording, flacs: list[bytes]) -> Row:
     Args:
         text: what `text_row` gave.
         recording: of the dialogue.
-        flacs: one a turn.
+        flacs: one a turn, or none where nobody hears them.
+
+    Returns:
+        The row; beside each clip the checksum of its bytes where it is known, which is no column.
     """
     times = timeline(recording.clips, recording.sampling_rate_hz)
     samples = sum(clip.num_samples + clip.pause_samples for clip in recording.clips)
@@ -79,7 +82,8 @@ def spoken_row(text: Row, recording: Recording, flacs: list[bytes]) -> Row:
         ],
         "audio": [
             {"bytes": flac, "path": f"{name}_{position:02d}.flac"}
-            for position, flac in enumerate(flacs, start=1)
+            | ({"sha256": clip.flac_sha256} if clip.flac_sha256 else {})
+            for position, (flac, clip) in enumerate(zip(flacs, recording.clips, strict=False), start=1)
         ],
     }
 

@@ -125,6 +125,8 @@ class Clip(Record):
     """Of the clip as it is, after EBU R128; None where it was not measured, or is too short or too quiet to be."""
     gain_db: float = 0.0
     """What it was made louder by, the same for all clips of a speaker in a dialogue."""
+    flac_sha256: str = ""
+    """Of its FLAC, as `sha256`; empty in what was recorded before it was kept."""
 
 
 class Recording(Record):
@@ -140,6 +142,8 @@ class Recording(Record):
     sampling_rate_hz: int
     clips: tuple[Clip, ...]
     """One a turn, in order."""
+    number: int = 0
+    """Of the recordings of the dialogue: the highest counts, for those before it were damaged."""
 
 
 class Measured(Record):

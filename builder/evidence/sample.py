@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from builder.core.draw import seed_of
 from builder.core.speech import Recording
 from builder.core.verdict import Review
+from builder.errors import SourceError
 from builder.evidence import OUTCOMES, Absent, Evidence, Excerpt, Finding
 
 ORDER = 100
@@ -32,7 +33,7 @@ def find(evidence: Evidence) -> Finding | Absent:
     half = max(most - len(others), (most + 1) // 2)
     chosen = [*accepted[:half], *others[: most - len(accepted[:half])]]
     ids = [held.ids[place] for place in chosen]
-    heard, left_out = _heard(evidence, ids)
+    heard, left_out, damaged = _heard(evidence, ids)
     excerpts = tuple(
         Excerpt(
             dialogue=run.dialogues[id],
@@ -49,14 +50,18 @@ def find(evidence: Evidence) -> Finding | Absent:
             f" {left_out} more are spoken and were left out, for with them the page would hold more than "
             f"{evidence.options.audio_mb:g} MB of sound: `--audio-mb` allows more."
         )
+    if damaged:
+        says += f" {len(damaged)} more cannot be heard, for their recordings are damaged: {damaged[0]}."
     return Finding(title=_TITLE, says=says, excerpts=excerpts)
 
 
-def _heard(evidence: Evidence, ids: list[str]) -> tuple[dict[str, tuple[str, tuple[bytes, ...]]], int]:
-    """By id who speaks and the clips, as far as there is room; and how many did not fit."""
+def _heard(
+    evidence: Evidence, ids: list[str]
+) -> tuple[dict[str, tuple[str, tuple[bytes, ...]]], int, list[str]]:
+    """By id who speaks and the clips, as far as there is room; how many did not fit; and what is wrong with others."""
     run, room = evidence.run, evidence.options.audio_mb * _MEGABYTE
     heard: dict[str, tuple[str, tuple[bytes, ...]]] = {}
-    left_out = 0
+    left_out, damaged = 0, list[str]()
     with ExitStack() as opened:
         files = {config: opened.enter_context(run.audio(config)) for config in run.recordings}
         for number, id in enumerate(ids):
@@ -73,10 +78,14 @@ def _heard(evidence: Evidence, ids: list[str]) -> tuple[dict[str, tuple[str, tup
             if (size := sum(clip.num_bytes for clip in clips)) > room:
                 left_out += 1
                 continue
+            try:
+                flacs = tuple(files[config].clips(recordings[config]))
+            except SourceError as error:
+                damaged.append(str(error))
+                continue
             room -= size
-            flacs = tuple(files[config].read(clip.file, clip.offset, clip.num_bytes) for clip in clips)
             heard[id] = (_voices(config, recordings[config]), flacs)
-    return heard, left_out
+    return heard, left_out, damaged
 
 
 def _voices(config: str, recording: Recording) -> str:

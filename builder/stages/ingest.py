@@ -227,22 +227,25 @@ async def _read_rows(run: Run, lot: _Lot) -> Tally:
 async def _take_in(run: Run, lot: _Lot, noted: set[str]) -> Tally:
     engine, origin = lot.engine, lot.origin
     vocabulary, recordings = run.study.vocabulary, run.recorded(engine)
-    owed = [
-        item for item in lot.items if item.dialogue not in run.dialogues or item.dialogue not in recordings
-    ]
+    damaged = run.damaged(engine)
+
+    def is_heard(item: _Item) -> bool:
+        return item.dialogue in recordings and item.dialogue not in damaged
+
+    owed = [item for item in lot.items if item.dialogue not in run.dialogues or not is_heard(item)]
     before = len(lot.items) - len(owed)
     if not owed:
         return Tally(skipped=before)
     run.pin_rehearsal("text", False)
     run.pin_rehearsal(engine, False)
     if origin:
-        origin.expect({_place(item): item.dialogue not in recordings for item in owed})
+        origin.expect({_place(item): not is_heard(item) for item in owed})
     checks = run.checks(engine)
-    with Recorder(run.audio(engine), recordings) as recorder:
+    with Recorder(run.audio(engine), recordings, damaged) as recorder:
 
         async def take(item: _Item) -> None:
             _name(item)
-            spoken = item.dialogue not in recordings
+            spoken = not is_heard(item)
             async with lot.brought(item, sound=spoken):
                 dialogue = await asyncio.to_thread(_dialogue, item, lot.rows, vocabulary)
                 if dialogue.id in run.dialogues:
@@ -255,6 +258,7 @@ async def _take_in(run: Run, lot: _Lot, noted: set[str]) -> Tally:
                         say(note)
                 if spoken:
                     await asyncio.to_thread(_record, recorder, item, dialogue, vocabulary, checks, lot.rows)
+                    run.mended(engine, dialogue.id)
 
         return await run.work(
             "ingest",

@@ -17,9 +17,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from builder.audio import decode, sha256_of
+from builder.audio import decode
 from builder.core.speech import Measured, Recording, Voice
-from builder.errors import NotRunError, RunError, SourceError
+from builder.errors import NotRunError, RunError
 from builder.measures import Gauge, Measure, Spoken
 from builder.run import Run, Tally
 
@@ -66,7 +66,6 @@ class _Bench:
         """Runs one measure on one recording.
 
         Raises:
-            SourceError: a clip is damaged.
             RunError: the process that measured it died.
         """
         place, measured = self.places[name]
@@ -144,7 +143,7 @@ async def _measure_all(run: Run, config: str, owed: list[str], before: int, benc
         recording = run.recordings[config][id]
         return _Job(
             recording=recording,
-            flacs=tuple(audio.read(clip.file, clip.offset, clip.num_bytes) for clip in recording.clips),
+            flacs=tuple(audio.clips(recording)),
             texts=tuple(turn.text for turn in run.dialogues[id].turns),
             voices=(known.get(recording.first_voice), known.get(recording.second_voice)),
         )
@@ -176,11 +175,7 @@ async def _measure_all(run: Run, config: str, owed: list[str], before: int, benc
 
 
 def _numbers(gauge: Gauge, job: _Job) -> Numbers:
-    """Runs a gauge on the clips of a recording.
-
-    Raises:
-        SourceError: a clip is damaged.
-    """
+    """Runs a gauge on the clips of a recording."""
     return [
         {name: round(float(value), _DIGITS) + 0.0 for name, value in clip.items() if math.isfinite(value)}
         for clip in gauge.measure([_spoken(job, position) for position in range(len(job.flacs))])
@@ -188,14 +183,7 @@ def _numbers(gauge: Gauge, job: _Job) -> Numbers:
 
 
 def _spoken(job: _Job, position: int) -> Spoken:
-    clip = job.recording.clips[position]
-    where = f"turn {position + 1} of {job.recording.id}, at byte {clip.offset} of {clip.file}"
-    try:
-        samples, sampling_rate_hz = decode(job.flacs[position])
-    except SourceError as error:
-        raise SourceError(f"{where}: {error}") from None
-    if sha256_of(samples) != clip.sha256:
-        raise SourceError(f"{where}: its samples are not those that were recorded: bring the audio file back")
+    samples, sampling_rate_hz = decode(job.flacs[position])
     return Spoken(
         samples=samples,
         sampling_rate_hz=sampling_rate_hz,

@@ -11,6 +11,7 @@ import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,12 +20,10 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 import deepdialogue
-from builder.audio import AudioFiles
 from builder.card import CITATION, Figures, contract_of, render
 from builder.config import TEXT_ONLY, resources
 from builder.core.row import Row, spoken_row, text_row
 from builder.core.scenario import parse_id, split_of
-from builder.core.speech import Recording
 from builder.croissant import PATH as CROISSANT
 from builder.croissant import croissant
 from builder.dataset import (
@@ -39,14 +38,15 @@ from builder.dataset import (
     strays,
     write_manifest,
 )
-from builder.errors import DatasetError, RunError
+from builder.errors import DatasetError, RunError, SourceError
+from builder.files import listed
 from builder.gallery import can_draw, gallery
 from builder.index import path_of, write_index
 from builder.progress import Bar, bar, say
 from builder.records import Record, encode
 from builder.run import Run, Tally
 from builder.shards import Written, write_shards
-from builder.whole import beside, replacing
+from builder.whole import beside, put, replacing
 
 
 class Cell(NamedTuple):
@@ -63,15 +63,41 @@ Press = Callable[[Run, Path, list[Cell]], Awaitable[list[Written]]]
 """Writes the shards of these cells into a folder, and gives what it wrote of each."""
 
 
+_SHAPING = (
+    "agreement card croissant dataset figures gallery index palette panel shards sounds stages/package",
+    "evidence/__init__ evidence/emotions core/annotation core/bias core/dialogue core/draw core/emotion core/interval",
+    "core/licence core/markdown core/prosody core/row core/scenario core/speech core/statistics core/verdict core/version",
+    "core/vocabulary",
+)
+"""The files of `builder` that decide what is in a dataset, and how; a change of any other leaves every dataset current."""
+_LIBRARIES = ("pyarrow", "datasets", "jinja2", "pyyaml")
+"""Libraries that leave their mark on bytes, beside the one that draws."""
+
+
+class _State(NamedTuple):
+    """What tells cheaply that a file was not written to."""
+
+    num_bytes: int
+    modified_ns: int
+
+
 class _Packaged(Record):
     """What the run packaged last, so that packaging the same again is nothing to do."""
 
     source: str
+    out: str
+    """Where it lies, free of links."""
     manifest_sha256: str
+    files: dict[str, _State]
+    """Every file by its path in the folder."""
 
 
 async def package(run: Run, press: Press | None = None) -> Tally:
     """Writes the dataset, unless the folder already holds exactly this one.
+
+    A file counts as whole where it has the size and the time of its last change that it was packaged with, or else its
+    checksum; where the run is to verify, its checksum alone counts. A recording that is damaged is left out, recorded and
+    owed again.
 
     Args:
         run: what was accepted, and where it goes.
@@ -88,14 +114,22 @@ async def package(run: Run, press: Press | None = None) -> Tally:
         )
     out, record = _place(run.out), run.folder / "package.json"
     with _alone(out):
-        source = _source(run)
-        if _is_current(record, source, out):
+        source, last = _source(run), _last(record)
+        _refuse_foreign(run, out, last)
+        if last and last.source == source and (held := _found_whole(out, last, verify=run.verify)):
+            if held != last.files:
+                put(record, [encode(msgspec.structs.replace(last, files=held, out=str(out)))])
+            checked = "checksums" if run.verify else "sizes and times"
+            repair = "" if run.verify else "; --verify reads every byte"
+            say(f"package: {out} is up to date, by the {checked} of its {len(held)} files{repair}")
             return Tally(skipped=len(accepted))
-        _refuse_foreign(run, out)
         with replacing(out) as folder:
-            await _write_dataset(run, accepted, folder, press)
-        record.write_bytes(encode(_Packaged(source=source, manifest_sha256=file_sha256(out / MANIFEST))))
-    return Tally(done=len(accepted))
+            lost = await _write_dataset(run, accepted, folder, press)
+        packaged = _Packaged(
+            source=source, out=str(out), manifest_sha256=file_sha256(out / MANIFEST), files=_states(out)
+        )
+        put(record, [encode(packaged)])
+    return Tally(done=len(accepted), failed=lost)
 
 
 def _place(out: Path) -> Path:
@@ -133,9 +167,9 @@ def _alone(out: Path) -> Iterator[None]:
         lock.release()
 
 
-async def _write_dataset(run: Run, accepted: list[str], folder: Path, press: Press | None) -> None:
-    """Writes everything a packaged folder holds; the manifest comes last."""
-    shards, indexes, figures = await _write_all(run, accepted, folder, press)
+async def _write_dataset(run: Run, accepted: list[str], folder: Path, press: Press | None) -> int:
+    """Writes everything a packaged folder holds; the manifest comes last. Gives how many recordings were left out."""
+    shards, indexes, figures, lost = await _write_all(run, accepted, folder, press)
     pictures = gallery(figures)
     if not pictures:
         say("package: the card has no figures: pip install 'deepdialogue[report]' draws them")
@@ -158,6 +192,7 @@ async def _write_dataset(run: Run, accepted: list[str], folder: Path, press: Pre
         ),
     )
     write_manifest(folder, manifest)
+    return lost
 
 
 def _croissant(run: Run, shards: list[Shard], indexes: list[Index], figures: Figures) -> bytes:
@@ -171,51 +206,105 @@ def _croissant(run: Run, shards: list[Shard], indexes: list[Index], figures: Fig
 
 
 def _source(run: Run) -> str:
-    """A digest of everything the dataset is made of, and of what makes it."""
-    digest = hashlib.sha256(b"with figures" if can_draw() else b"")
+    """A digest of everything the dataset is made of, and of what makes it; of sound, that it was not written to."""
+    libraries = (*_LIBRARIES, "matplotlib") if can_draw() else _LIBRARIES
+    marks = [f"{library} {metadata.version(library)}" for library in libraries]
     files = [run.folder / "run.json"]
     for ledger in ("scenarios", "dialogues", "reviews"):
-        files += sorted(run.folder.glob(f"{ledger}.*jsonl"))
+        files += listed(run.folder.glob(f"{ledger}.*jsonl"))
     for kind in ("recordings", "measures", "failures", "annotations"):
-        files += sorted((run.folder / kind).glob("*.jsonl"))
-    code = sorted(Path(__file__).parents[1].rglob("*.py"))
-    files += [*sorted(resources("card").iterdir()), *code, Path(deepdialogue.__file__)]
-    for file in files:
-        digest.update(f"{file.name} {file_sha256(file) if file.exists() else ''}\n".encode())
-    return digest.hexdigest()
+        files += listed((run.folder / kind).glob("*.jsonl"))
+    code = Path(__file__).parents[1]
+    files += [code / f"{name}.py" for line in _SHAPING for name in line.split()]
+    files += [*listed(resources("card").iterdir()), Path(deepdialogue.__file__)]
+    marks += [f"{file.name} {file_sha256(file) if file.exists() else ''}" for file in files]
+    for file in listed((run.folder / "audio").glob("*/*.flacs")):
+        marks.append(f"{file.parent.name}/{file.name} {_state(file)}")
+    return hashlib.sha256("\n".join(marks).encode()).hexdigest()
 
 
-def _is_current(record: Path, source: str, out: Path) -> bool:
-    """Whether the folder is what the run packaged last, of the same ledgers, and has all its shards."""
+def _last(record: Path) -> _Packaged | None:
+    """What was packaged last; None where nothing was, or by a version that kept less of it."""
     try:
-        last = msgspec.json.decode(record.read_bytes(), type=_Packaged)
-        if last != _Packaged(source=source, manifest_sha256=file_sha256(out / MANIFEST)):
-            return False
-        return all((out / file.path).stat().st_size == file.num_bytes for file in read_manifest(out).files)
+        return msgspec.json.decode(record.read_bytes(), type=_Packaged)
     except (OSError, ValueError):
-        return False
+        return None
 
 
-def _refuse_foreign(run: Run, out: Path) -> None:
-    if not out.exists() or (out.is_dir() and not any(out.iterdir())):
+def _state(path: Path) -> _State:
+    told = path.stat()
+    return _State(told.st_size, told.st_mtime_ns)
+
+
+def _states(out: Path) -> dict[str, _State]:
+    """Of the files of a dataset, by path."""
+    paths = [MANIFEST, CARD, *(file.path for file in read_manifest(out).files)]
+    return {path: _state(out / path) for path in paths}
+
+
+def _found_whole(out: Path, last: _Packaged, *, verify: bool) -> dict[str, _State] | None:
+    """The files as they are now, where all that were packaged last are there and whole; else None, and it is said why."""
+    if not out.exists():
+        return None
+    try:
+        found = {path: _state(out / path) for path in last.files}
+        suspect = [path for path in found if verify or found[path] != last.files[path]]
+        changed = next(_changed(out, last, suspect), None)
+    except OSError as error:
+        changed = f"{error.filename}: {error.strerror}"
+    if changed is None:
+        return found
+    say(f"package: {changed}: the dataset is packaged again")
+    return None
+
+
+def _changed(out: Path, last: _Packaged, suspect: list[str]) -> Iterator[str]:
+    """The files among these whose checksums are not those they were packaged with."""
+    if not suspect:
+        return
+    if file_sha256(out / MANIFEST) != last.manifest_sha256:
+        yield f"{out / MANIFEST} was changed"
+        return
+    manifest = read_manifest(out)
+    due = {file.path: file.sha256 for file in manifest.files} | {CARD: manifest.card_sha256}
+    for path in suspect:
+        if path != MANIFEST and file_sha256(out / path) != due[path]:
+            yield f"{out / path} was changed"
+
+
+def _refuse_foreign(run: Run, out: Path, last: _Packaged | None) -> None:
+    """Refuses to take away what is not this run's dataset, however damaged that may be."""
+    if not out.exists() or (out.is_dir() and not listed(out.iterdir())):
         return
     repair = "name another folder with --out, or move this one away"
-    if not (out / MANIFEST).is_file():
+    own = last.files if last and last.out == str(out) and _holds_any(out, last) else {}
+    if not (out / MANIFEST).is_file() and not own:
         raise DatasetError(f"{out} exists and is no packaged dataset: {repair}")
-    held = read_manifest(out)
-    if held.study != run.study.name:
+    try:
+        held = read_manifest(out)
+    except DatasetError:
+        if not own:
+            raise
+        held = Manifest(study=run.study.name, rehearsal=False, card_sha256="", shards=())
+    if held.study != run.study.name and not own:
         raise DatasetError(
             f"{out} holds the dataset of study {held.study!r}, not of {run.study.name!r}: {repair}"
         )
     for path in strays(out, held):
-        raise DatasetError(
-            f"{path} is not the dataset's, and packaging would take it away: move it out of {out}, or {repair}"
-        )
+        if path.relative_to(out).as_posix() not in own:
+            raise DatasetError(
+                f"{path} is not the dataset's, and packaging would take it away: move it out of {out}, or {repair}"
+            )
+
+
+def _holds_any(out: Path, last: _Packaged) -> bool:
+    """Whether a file is still there as it was packaged last: a dataset that another run put in its place has none."""
+    return any((out / path).is_file() and _state(out / path) == state for path, state in last.files.items())
 
 
 async def _write_all(
     run: Run, accepted: list[str], folder: Path, press: Press | None
-) -> tuple[list[Shard], list[Index], Figures]:
+) -> tuple[list[Shard], list[Index], Figures, int]:
     figures = Figures(run)
     shards: list[Shard] = []
     indexes: list[Index] = []
@@ -232,13 +321,14 @@ async def _write_all(
         if press is None:
             written = []
             for cell in cells:
-                counted = _counted(rows(run, cell), cell.config, figures, progress)
-                written.append(write_cell(run, cell, folder, counted))
+                lost: dict[str, str] = {}
+                counted = _counted(rows(run, cell, lost), cell.config, figures, progress)
+                written.append(write_cell(run, cell, folder, counted, lost))
                 await asyncio.sleep(0)  # an interruption is heard between files
         else:
             written = await press(run, folder, cells)
-            for cell in cells:
-                for _ in _counted(rows(run, cell, sound=False), cell.config, figures, progress):
+            for cell, one in zip(cells, written, strict=True):
+                for _ in _counted(rows(run, cell, one.lost, sound=False), cell.config, figures, progress):
                     pass
     for config in dict.fromkeys(cell.config for cell in cells):
         ours = [one for one, cell in zip(written, cells, strict=True) if cell.config == config]
@@ -246,13 +336,28 @@ async def _write_all(
         shards += sorted(held, key=lambda shard: shard.config)  # a config, and behind it its turns
         if entries := [table for one in ours for table in one.entries]:
             indexes.append(_write_index(folder, config, entries))
-    return shards, indexes, figures
+    for cell, one in zip(cells, written, strict=True):
+        _note_damaged(run, cell, one.lost)
+    return shards, indexes, figures, sum(len(one.lost) for one in written)
 
 
-def write_cell(run: Run, cell: Cell, folder: Path, rows: Iterable[Row]) -> Written:
-    """Writes the shards of a cell into a folder, of the rows that `rows` gives."""
+def write_cell(run: Run, cell: Cell, folder: Path, rows: Iterable[Row], lost: dict[str, str]) -> Written:
+    """Writes the shards of a cell into a folder, of what `rows` gives and leaves out."""
     contract = contract_of(run, cell.config)
-    return write_shards(folder, contract, split=cell.split, domain=cell.domain, rows=rows)
+    written = write_shards(folder, contract, split=cell.split, domain=cell.domain, rows=rows)
+    return written._replace(lost=lost)
+
+
+def _note_damaged(run: Run, cell: Cell, lost: dict[str, str]) -> None:
+    """Says what was left out, and records it where the run may be written: what makes recordings then makes it again."""
+    for message in lost.values():
+        say(f"package: left out of {cell.config}: {message}")
+    if run.writable and cell.config != TEXT_ONLY:
+        for id in cell.ids:
+            if id in lost:
+                run.note(f"package-{cell.config}", id, SourceError.boundary, lost[id])
+            else:
+                run.note(f"package-{cell.config}", id)
 
 
 def _write_index(folder: Path, config: str, entries: list[pa.Table]) -> Index:
@@ -276,39 +381,35 @@ def _counted(rows: Iterable[Row], config: str, figures: Figures, progress: Bar) 
         progress.advance()
 
 
-def rows(run: Run, cell: Cell, *, sound: bool = True) -> Iterator[Row]:
+def rows(run: Run, cell: Cell, lost: dict[str, str], *, sound: bool = True) -> Iterator[Row]:
     """The rows of a cell, labels as names.
 
     Args:
         run: whose dialogues they are.
         cell: which of them.
+        lost: what is not to be among them, with the reason; what is found damaged is added.
         sound: whether to read the clips; without, each is empty.
 
     Raises:
-        RunError: a clip cannot be read back.
+        RunError: an audio file is gone.
     """
     ravdess = run.study.vocabulary.ravdess()
     with ExitStack() as opened:
         spoken = cell.config != TEXT_ONLY
         audio = opened.enter_context(run.audio(cell.config)) if spoken and sound else None
         for id in cell.ids:
+            if id in lost:
+                continue
             dialogue = run.dialogues[id]
             review = run.reviews.get(id)
             pairing = run.study.vocabulary.pairings[dialogue.pairing]
             row = text_row(dialogue, pairing, cell.split, review, ravdess)
             if spoken:
                 recording = run.recordings[cell.config][id]
-                flacs = _flacs(audio, recording) if audio else [b""] * len(recording.clips)
+                try:
+                    flacs = audio.clips(recording) if audio else [b""] * len(recording.clips)
+                except SourceError as error:
+                    lost[id] = str(error)
+                    continue
                 row = spoken_row(row, recording, flacs)
             yield row
-
-
-def _flacs(audio: AudioFiles, recording: Recording) -> list[bytes]:
-    flacs = [audio.read(clip.file, clip.offset, clip.num_bytes) for clip in recording.clips]
-    for clip, flac in zip(recording.clips, flacs, strict=True):
-        if len(flac) != clip.num_bytes or flac[:4] != b"fLaC":
-            raise RunError(
-                f"a clip of {recording.id} is not at byte {clip.offset} of {clip.file}: the audio file was changed; "
-                f"remove the recording's line and synthesize again"
-            )
-    return flacs

@@ -23,7 +23,7 @@ from builder.tts import Synthesizer
 
 
 async def synthesize(run: Run) -> Tally:
-    """Speaks every accepted dialogue that has no recording.
+    """Speaks every accepted dialogue that has no recording, or one that was found damaged.
 
     Raises:
         ConfigError: the site does not name an engine, or it cannot work here.
@@ -31,7 +31,8 @@ async def synthesize(run: Run) -> Tally:
     accepted = list(run.accepted())
     tallies = []
     for config, speech in run.study.speech.items():
-        owed = [id for id in accepted if id not in run.recordings[config]]
+        damaged = run.damaged(config)
+        owed = [id for id in accepted if id not in run.recordings[config] or id in damaged]
         before = len(accepted) - len(owed)
         tallies.append(await _speak_all(run, config, speech, owed, before) if owed else Tally(skipped=before))
     return Tally.sum(tallies)
@@ -42,7 +43,9 @@ async def _speak_all(run: Run, config: str, speech: Speech, owed: list[str], bef
     engine.prepare(speech.cast(), [*run.study.vocabulary.emotions.values()])
     run.pin_rehearsal(config, engine.rehearsal)
     async with AsyncExitStack() as opened:
-        recorder = opened.enter_context(Recorder(run.audio(config), run.recordings[config]))
+        recorder = opened.enter_context(
+            Recorder(run.audio(config), run.recordings[config], run.damaged(config))
+        )
         synthesizer = await run.synthesizer(config, opened)
 
         async def record(id: str) -> None:
@@ -57,6 +60,7 @@ async def _speak_all(run: Run, config: str, speech: Speech, owed: list[str], bef
                 sampling_rate_hz=speech.sampling_rate_hz,
                 takes=takes,
             )
+            run.mended(config, id)
 
         # A dialogue has several lines, so that half as many dialogues keep an engine full, and fewer clips wait in memory.
         at_once = max(2, synthesizer.limit // 2)

@@ -32,7 +32,7 @@ import uvicorn
 from fastapi import Request, Response
 from fastapi.responses import HTMLResponse, RedirectResponse
 
-from builder.errors import ConfigError, RunError, in_one_line
+from builder.errors import ConfigError, RunError, SourceError, in_one_line
 from builder.progress import say
 from builder.run import Run
 from builder.web._accounts import TICKET_S, VARIABLE, Accounts
@@ -197,7 +197,7 @@ def application(page: Plain, door: "_Door", clips: Clips, names: Callable[[str],
             flac = clips(door.who(request) or "", asked["config"], asked["id"], int(asked["turn"]))
         except LookupError:
             return Response(status_code=404)
-        except RunError as error:
+        except (RunError, SourceError) as error:
             say(str(error))
             return Response(status_code=404)
         return _part(flac, request.headers.get("range", ""))
@@ -270,12 +270,12 @@ def clip_of(run: Run, config: str, id: str, turn: int) -> bytes:
 
     Raises:
         LookupError: there is none.
+        SourceError: it is damaged.
     """
     recording = run.recordings[config].get(id) if config in run.recordings else None
     if recording is None or not 1 <= turn <= len(recording.clips):
         raise LookupError(f"{config} has no recording of turn {turn} of {id!r}")
-    clip = recording.clips[turn - 1]
-    return run.audio(config).read(clip.file, clip.offset, clip.num_bytes)
+    return run.audio(config).clip(recording, turn)
 
 
 class _Server(uvicorn.Server):  # type: ignore[misc]

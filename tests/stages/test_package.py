@@ -1,20 +1,28 @@
 """What packaging promises of the folder it writes, of the one it replaces, and of what was there before."""
 
+import ast
 import asyncio
 import os
+import re
+import shutil
 from pathlib import Path
 
 import filelock
+import pyarrow.parquet as pq
 import pytest
 
 from builder.core.verdict import Review, Verdict
 from builder.dataset import file_sha256, read_manifest
 from builder.errors import DatasetError
+from builder.recorder import Recorder
+from builder.run import Run, Tally
+from builder.stages import package as package_module
 from builder.stages.judge import judge
 from builder.stages.package import package
 from builder.validation import validate
 from tests.commands import tree
 from tests.heard import heard
+from tests.heard import speak as spoken_again
 from tests.runs import held, small, speak
 
 
@@ -73,35 +81,185 @@ def test_what_is_packaged_in_both_views_at_any_sampling_rate_passes_every_check(
     assert "The same clips lie one a row in `xtts-turns`" in card
 
 
-def test_an_index_that_went_missing_is_written_again(tmp_path):
-    with heard(tmp_path / "run") as run:
+def flipped(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+
+
+def edited(old, new):
+    return lambda path: path.write_text(path.read_text(encoding="utf-8").replace(old, new), encoding="utf-8")
+
+
+DAMAGE = {
+    "no README.md": ("README.md", Path.unlink),
+    "an edited README.md": ("README.md", edited("# ", "# My ")),
+    "no manifest": ("manifest.json", Path.unlink),
+    "a manifest that is no rehearsal": ("manifest.json", edited('"rehearsal": true', '"rehearsal": false')),
+    "a manifest of another study": ("manifest.json", edited('"quickstart"', '"another"')),
+    "a manifest that is cut off": ("manifest.json", lambda path: path.write_bytes(path.read_bytes()[:99])),
+    "no index": ("index/xtts.parquet", Path.unlink),
+    "no shard": ("xtts/train/travel-00000.parquet", Path.unlink),
+    "a shard that is cut off": ("xtts/train/travel-00000.parquet", lambda path: path.write_bytes(b"PAR1")),
+    "a shard with a flipped bit": ("xtts-turns/train/travel-00000.parquet", flipped),
+    "no folder of a config": ("text-only", shutil.rmtree),
+    "an empty folder": (".", lambda path: [shutil.rmtree(path), path.mkdir()]),
+    "no folder": (".", shutil.rmtree),
+    "no metadata": ("croissant.json", Path.unlink),
+}
+
+
+@pytest.fixture(scope="module")
+def packaged_once(tmp_path_factory):
+    """A run that was heard and packaged."""
+    folder = tmp_path_factory.mktemp("once")
+    with pytest.MonkeyPatch.context() as patched, heard(folder / "run") as run:
+        patched.setattr("builder.gallery.LIBRARY", "no_such_library")
         packaged(run)
-        before = tree(run.out)
-        (run.out / "index/xtts.parquet").unlink()
-        assert packaged(run).done == 8
-        assert tree(run.out) == before
+    return folder
 
 
-def test_packaging_the_same_again_does_nothing_and_a_shard_that_went_missing_or_was_cut_is_written_again(run):
-    assert packaged(run).done == 8
-    before = tree(run.out)
-    assert packaged(run).done == 0
-    shard, *others = [run.out / shard.path for shard in read_manifest(run.out).shards]
-    shard.unlink()
-    assert packaged(run).done == 8
-    others[0].write_bytes(b"PAR1")
-    assert packaged(run).done == 8
-    assert tree(run.out) == before
+@pytest.mark.parametrize(("file", "damage"), DAMAGE.values(), ids=DAMAGE)
+def test_a_dataset_that_was_damaged_edited_or_half_deleted_is_noticed_and_mended(
+    packaged_once, file, damage, capsys
+):
+    out = packaged_once / "out"
+    with Run(packaged_once / "run", out=out) as run:
+        before = tree(out)
+        assert packaged(run) == Tally(skipped=8)
+        assert (
+            f"{out} is up to date, by the sizes and times of its {len(before)} files"
+            in capsys.readouterr().err
+        )
+        damage(out / file)
+        assert packaged(run) == Tally(done=8)
+        assert tree(out) == before
+        assert packaged(run) == Tally(skipped=8)
 
 
-def test_a_version_that_writes_the_card_otherwise_packages_the_same_ledgers_again(run, monkeypatch):
+def test_a_file_that_is_whole_but_newer_is_found_so_by_its_checksum_and_remembered(packaged_once):
+    out = packaged_once / "out"
+    with Run(packaged_once / "run", out=out) as run:
+        packaged(run)
+        kept = packaged_once / "run/package.json"
+        for path in (out / "README.md", out / "manifest.json", out / "xtts/train/travel-00000.parquet"):
+            os.utime(path, ns=(1, 1))
+        before = kept.read_bytes()
+        assert packaged(run) == Tally(skipped=8)
+        assert kept.read_bytes() != before
+
+
+def test_what_keeps_its_size_and_time_is_found_where_every_byte_is_read(packaged_once, capsys):
+    shard = packaged_once / "out/xtts/train/travel-00000.parquet"
+    with Run(packaged_once / "run", out=packaged_once / "out") as run:
+        packaged(run)
+        before, whole = shard.stat(), shard.read_bytes()
+        flipped(shard)
+        os.utime(shard, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert packaged(run) == Tally(skipped=8)
+        run.verify = True
+        assert packaged(run) == Tally(done=8)
+        assert f"{shard} was changed: the dataset is packaged again" in capsys.readouterr().err
+        assert shard.read_bytes() == whole
+        assert packaged(run) == Tally(skipped=8)
+
+
+def test_a_stray_file_is_named_before_anything_is_called_up_to_date(packaged_once):
+    stray = packaged_once / "out/xtts/train/mine.parquet"
+    with Run(packaged_once / "run", out=packaged_once / "out") as run:
+        packaged(run)
+        stray.write_bytes(b"PAR1")
+        with pytest.raises(DatasetError, match=r"mine\.parquet is not the dataset's"):
+            packaged(run)
+        stray.rename(stray.with_name("._mine.parquet"))
+        assert packaged(run) == Tally(skipped=8)
+
+
+def test_another_study_s_dataset_that_took_the_place_of_ours_is_not_taken_away(packaged_once, tmp_path):
+    shutil.copytree(packaged_once / "run", tmp_path / "run")
+    with Run(tmp_path / "run", out=tmp_path / "out") as run:
+        packaged(run)
+        shutil.rmtree(tmp_path / "out")
+        with held(tmp_path / "other/run", small(judges=(), name="another")) as other:
+            other.out = tmp_path / "out"
+            packaged(other)
+        before = tree(tmp_path / "out")
+        with pytest.raises(DatasetError, match="holds the dataset of study 'another'"):
+            packaged(run)
+        assert tree(tmp_path / "out") == before
+
+
+@pytest.mark.parametrize("kept", ["with the checksum of its bytes", "as before there was one"])
+def test_a_recording_with_a_flipped_bit_is_left_out_by_name_and_spoken_again(tmp_path, capsys, kept):
+    with heard(tmp_path / "run") as run:
+        lost, *others = run.recordings["xtts"].ids()
+        clip = run.recordings["xtts"][lost].clips[1]
+    if kept == "as before there was one":
+        ledger = tmp_path / "run/recordings/xtts.jsonl"
+        told = re.sub(r'"flac_sha256":"\w+"', '"flac_sha256":""', ledger.read_text())
+        ledger.write_text(re.sub(r'"crc":"\w+",', "", told).replace('"schema":2', '"schema":1'))
+    audio = tmp_path / "run/audio/xtts" / clip.file
+    whole, damaged = audio.read_bytes(), bytearray(audio.read_bytes())
+    damaged[clip.offset + clip.num_bytes - 3] ^= 1
+    audio.write_bytes(damaged)
+    with Run(tmp_path / "run", out=tmp_path / "out") as run:
+        assert packaged(run) == Tally(done=8, failed=1)
+        assert (
+            f"package: left out of xtts: turn 2 of {lost}, at byte {clip.offset}" in capsys.readouterr().err
+        )
+        assert run.damaged("xtts") == {lost}
+        rows = pq.read_table(tmp_path / "out/xtts").to_pylist()
+        assert sorted(row["id"] for row in rows) == sorted(others)
+        assert validate(tmp_path / "out") == []
+        audio.write_bytes(whole)
+        assert packaged(run) == Tally(done=8)
+        assert run.damaged("xtts") == set()
+        audio.write_bytes(damaged)
+        assert packaged(run).failed == 1
+    with Run(tmp_path / "run", out=tmp_path / "out") as run:
+        with Recorder(run.audio("xtts"), run.recorded("xtts"), run.damaged("xtts")) as recorder:
+            spoken_again(recorder, run, lost, ())
+            run.mended("xtts", lost)
+        assert run.recordings["xtts"][lost].number == 1
+        assert packaged(run) == Tally(done=8)
+    assert pq.read_table(tmp_path / "out/xtts").num_rows == len(others) + 1
+    assert validate(tmp_path / "out") == []
+
+
+def test_a_dataset_is_made_again_by_another_version_only_of_what_shapes_it(run, monkeypatch):
+    """And the list of what shapes it lacks nothing that packaging imports, but for what brings data."""
     assert packaged(run).done == 8
-    monkeypatch.setattr(
-        "builder.stages.package.file_sha256",
-        lambda file: "changed" if file.name == "card.py" else file_sha256(file),
-    )
-    assert packaged(run).done == 8
-    assert packaged(run).done == 0
+    for name, tally in {
+        "openai.py": Tally(skipped=8),
+        "card.py": Tally(done=8),
+        "doctor.py": Tally(done=8),
+        "row.py": Tally(done=8),
+    }.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                "builder.stages.package.file_sha256",
+                lambda file, name=name: "changed" if file.name == name else file_sha256(file),
+            )
+            assert packaged(run) == tally
+    brings = {"run", "config", "errors", "records", "progress", "whole", "files", "extras", "annotations"}
+    builder, due, seen = Path(package_module.__file__).parents[1], [Path(package_module.__file__)], set()
+    while due:
+        path = due.pop()
+        if path.stem not in brings and path not in seen:
+            seen.add(path)
+            due += imported(builder, path)
+    named = {builder / f"{name}.py" for line in package_module._SHAPING for name in line.split()}
+    assert {str(path) for path in seen} == {str(path) for path in named}
+
+
+def imported(builder, path):
+    """The files of ours that a file imports."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("builder."):
+            for name in node.names:
+                module = builder.parent.joinpath(*node.module.split("."))
+                places = (module / f"{name.name}.py", module.with_suffix(".py"), module / "__init__.py")
+                yield next(place for place in places if place.is_file())
 
 
 @pytest.mark.parametrize(
