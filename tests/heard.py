@@ -12,13 +12,14 @@ from tests.runs import small, spoken
 RATE = 16_000
 
 
-def heard(folder, emotions=("angry", "sad"), spoken_again=()):
+def heard(folder, emotions=("angry", "sad"), spoken_again=(), loudness_lufs=None):
     """A run whose turns have these emotions in a random order, all but its last dialogue spoken.
 
     Args:
         folder: of the run.
         emotions: to draw from.
         spoken_again: the checks that the first clip of the first recording failed before.
+        loudness_lufs: of every clip.
     """
     study = small(judges=())
     run = Run(folder, study, out=folder.parent / "out")
@@ -31,11 +32,11 @@ def heard(folder, emotions=("angry", "sad"), spoken_again=()):
     with Recorder(run.audio("xtts"), run.recorded("xtts")) as recorder:
         for id in ids[:-1]:
             faults = spoken_again if id == ids[0] else ()
-            speak(recorder, run, id, faults)
+            speak(recorder, run, id, faults, loudness_lufs=loudness_lufs)
     return run
 
 
-def speak(recorder, run, id, faults, engine="buzz", voices=("Anna", "Karl")):
+def speak(recorder, run, id, faults, engine="buzz", voices=("Anna", "Karl"), loudness_lufs=None):
     takes = [
         Take(
             samples=np.arange(1, 400, dtype=np.int16),
@@ -43,6 +44,7 @@ def speak(recorder, run, id, faults, engine="buzz", voices=("Anna", "Karl")):
             ravdess=run.study.vocabulary.emotions[turn.emotion].ravdess,
             attempts=1 + (0 if position else len(faults)),
             faults=() if position else tuple(faults),
+            loudness_lufs=loudness_lufs,
         )
         for position, turn in enumerate(run.dialogues[id].turns)
     ]
