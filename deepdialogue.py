@@ -11,6 +11,7 @@ Law of the file: it stands alone on `datasets` and pyarrow, imports one module a
 `datasets` 3 reads no more), and works alike on `datasets` 3.6, 4.8 and 5.2.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -21,15 +22,16 @@ import json
 import logging
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import datasets
+import datasets.exceptions
 import datasets.inspect
 import datasets.load
 import pyarrow as pa
-from datasets.data_files import DataFilesDict
+from datasets.data_files import DataFilesDict, DataFilesList
 from datasets.formatting import PythonFormatter, _register_formatter
 from datasets.packaged_modules.parquet.parquet import Parquet, ParquetConfig
 
@@ -127,6 +129,10 @@ class Labels(NamedTuple):
 
 LABELS = Labels()
 """DeepDialogue's own."""
+
+_patched_for_streaming = (
+    True  # `datasets` would put a Path and an os of its own in place of these, which read "::" in a name
+)
 
 _HOUSE = Path(__file__).parent / "builder"
 if (_HOUSE / "reader").is_dir():
@@ -248,11 +254,12 @@ class DeepDialogue(Parquet):  # type: ignore[misc]
     """Builds a config from the shards `<root>/<config>/<split>/*.parquet` of a packaged dataset.
 
     The root is `data_dir`; or else what DEEPDIALOGUE_DATA names, a folder or `hf://datasets/ORG/NAME[@REVISION]`; or
-    else `./deepdialogue` or `./dist/deepdialogue`, whichever is a packaged folder. The shards say which
-    vocabulary they are written with; a split they lack is left out. Building needs no audio library.
+    else `./deepdialogue` or `./dist/deepdialogue`, whichever is a packaged folder. A folder may have any name and any config;
+    the shards say which vocabulary they are written with; a split they lack is left out. Building needs no audio library.
 
     Raises:
         FileNotFoundError: there is no such dataset, or it lacks the config.
+        ValueError: neither DeepDialogue nor the folder has a config of that name.
     """
 
     BUILDER_CONFIG_CLASS = DeepDialogueConfig
@@ -268,12 +275,15 @@ class DeepDialogue(Parquet):  # type: ignore[misc]
         **options: Any,
     ) -> None:
         name = config_name or self.DEFAULT_CONFIG_NAME
-        if data_files is None and name in CONFIGS:
+        if data_files is None:
             # As data files the shards are part of the cache's name: what was repackaged is read again.
             download = datasets.DownloadConfig(
                 token=options.get("token"), storage_options=options.get("storage_options") or {}
             )
-            data_files = _shards(_root(data_dir), name, download)
+            with _no_folder(data_dir):
+                data_files = _shards(_root(data_dir), name, download)
+            if name not in CONFIGS:
+                self.BUILDER_CONFIGS = []  # then `datasets` takes a config as the shards have it
         super().__init__(config_name=name, data_files=data_files, **options)
 
     def as_dataset(self, *args: Any, **options: Any) -> Any:
@@ -322,7 +332,7 @@ def load(  # noqa: PLR0913 - each is one thing that can be asked for
     A subset (`domain` to `level`, each one name or several) is streamed, and nothing else is read: see docs/train.md.
 
     Args:
-        config: one of `CONFIGS`.
+        config: one of `CONFIGS`, or another that the dataset has.
         split: a split, or a slice such as `train[:10]` unless streaming; None loads them all.
         data_dir: the dataset's root, as `DeepDialogue` says; also `ORG/NAME` of a repository of the Hub, or an address of
             fsspec such as `s3://BUCKET/FOLDER`, whose credentials are the environment's.
@@ -354,7 +364,6 @@ def load(  # noqa: PLR0913 - each is one thing that can be asked for
         ImportError: soundfile is missing, or soxr where audio must be resampled, or deepdialogue where a subset is wanted.
         ValueError: an unknown config, split or name; a subset that is not streamed.
     """
-    data_dir = _root(data_dir, revision) if revision or data_dir else data_dir
     asked = {
         "domain": domain, "pairing": pairing, "emotion": emotion, "ravdess": ravdess, "speaker": speaker,
         "voice": voice, "turns": turns, "level": level, "memory_mb": memory_mb,
@@ -362,10 +371,19 @@ def load(  # noqa: PLR0913 - each is one thing that can be asked for
     if asked := {name: value for name, value in asked.items() if value is not None}:
         if not streaming:
             raise ValueError(f"{', '.join(asked)}: a subset is streamed: say streaming=True")
-        return _subset(
-            data_dir, config, split, decode=decode, sampling_rate=sampling_rate, **asked, **options
-        )
-    builder = DeepDialogue(config_name=config, data_dir=data_dir, hash=_fingerprint(), **options)
+        with _no_folder(data_dir):
+            return _subset(
+                _root(data_dir, revision),
+                config,
+                split,
+                decode=decode,
+                sampling_rate=sampling_rate,
+                **asked,
+                **options,
+            )
+    with _no_folder(data_dir):
+        root = _root(data_dir, revision) if revision or data_dir else None
+        builder = DeepDialogue(config_name=config, data_dir=root, hash=_fingerprint(), **options)
     # The parent's methods: what they return is decoded here, so nothing needs saying about torchcodec.
     if streaming:
         loaded = Parquet.as_streaming_dataset(builder, split=split)
@@ -410,9 +428,9 @@ def messages(
         ImportError: deepdialogue is not installed.
         ValueError: an unknown name.
     """
-    root = _root(data_dir, revision)
     chats = {"assistant": assistant, "emotion_tags": emotion_tags}
-    loaded = _subset(root, "text-only", split, chats=chats, **subset)
+    with _no_folder(data_dir):
+        loaded = _subset(_root(data_dir, revision), "text-only", split, chats=chats, **subset)
     if streaming:
         return loaded
     if split is None:
@@ -472,7 +490,8 @@ def register() -> None:
 
     Importing this module does it; calling it again changes nothing. A packaged folder `./deepdialogue` still
     comes first where no `data_dir` is given. The working folder is not searched for data files and the Hub is
-    not asked.
+    not asked. `load_dataset(FOLDER, config)` builds it, too, where the folder's path has a `*`, `?` or `[` in it, which
+    `datasets` would take for a pattern.
     """
     found = datasets.load.dataset_module_factory
     if hasattr(found, "deepdialogue"):
@@ -480,8 +499,12 @@ def register() -> None:
 
     @functools.wraps(found)
     def dataset_module_factory(path: str, *args: Any, **options: Any) -> Any:
+        own = {"dataset_name": "deepdialogue"}
         if path == "deepdialogue" and (options.get("data_dir") or not _is_packaged(Path(path))):
-            return datasets.load.DatasetModule(__name__, _fingerprint(), {"dataset_name": path})
+            return datasets.load.DatasetModule(__name__, _fingerprint(), own)
+        if not options.get("data_dir") and not options.get("data_files") and _is_misread(path):
+            own["data_dir"] = str(Path(path).absolute())
+            return datasets.load.DatasetModule(__name__, _fingerprint(), own)
         return found(path, *args, **options)
 
     dataset_module_factory.deepdialogue = True  # type: ignore[attr-defined]
@@ -516,9 +539,16 @@ def _is_packaged(folder: Path) -> bool:
     return (folder / "README.md").is_file() and not (folder / "deepdialogue.py").exists()
 
 
+def _is_misread(path: str) -> bool:
+    """Whether it is a packaged folder whose name `datasets` takes for a pattern, which may match other folders, or for a home."""
+    folder = Path(path).absolute()
+    odd = re.search(r"[*?[]", str(folder)) or str(Path(path)).startswith("~")
+    return bool(odd) and _is_packaged(folder) and "text-only" in _configs(folder)
+
+
 def _root(data_dir: str | os.PathLike[str] | None, revision: str | None = None) -> str:
     if named := os.fspath(data_dir or os.environ.get("DEEPDIALOGUE_DATA", "")):
-        if re.fullmatch(r"[\w-]+[\w.-]*/[\w.-]+", named) and not Path(named).exists():
+        if _is_of_the_hub(named):
             named = f"hf://datasets/{named}"
         if revision is not None:
             if not named.startswith("hf://") or "@" in named:
@@ -526,7 +556,7 @@ def _root(data_dir: str | os.PathLike[str] | None, revision: str | None = None) 
                     f"revision={revision!r}: {named} is no repository without a revision: leave it out"
                 )
             named = f"{named.rstrip('/')}@{revision}"
-        return named.rstrip("/") if "://" in named else str(Path(named).expanduser().absolute())
+        return named.rstrip("/") if "://" in named else _folder(named)
     for folder in (Path("deepdialogue"), Path("dist", "deepdialogue")):
         if _is_packaged(folder):
             return str(folder.absolute())
@@ -536,16 +566,74 @@ def _root(data_dir: str | os.PathLike[str] | None, revision: str | None = None) 
     )
 
 
-def _subset(data_dir: str | os.PathLike[str] | None, config: str, split: str | None, **asked: Any) -> Any:
-    if config not in CONFIGS:
-        raise ValueError(f"config {config!r} not found. Available: {list(CONFIGS)}")
+def _is_of_the_hub(named: str) -> bool:
+    """Whether a name is `ORG/NAME` of a repository: what is a folder here, or would be in one that is here, is none."""
+    return bool(re.fullmatch(r"[\w-]+[\w.-]*/[\w.-]+", named)) and not Path(named).parent.exists()
+
+
+def _folder(named: str) -> str:
+    """The whole path of the packaged folder of that name.
+
+    Raises:
+        FileNotFoundError: there is none; says which of its neighbours may be meant.
+    """
+    path = named if os.path.exists(named) else os.path.expanduser(named)  # noqa: PTH110, PTH111 - Path's raise for some names
+    folder = Path(path).absolute()
+    if not os.path.exists(folder):  # noqa: PTH110
+        raise FileNotFoundError(
+            f"{named}: there is no such folder; a dataset of the Hub is hf://datasets/ORG/NAME"
+        )
+    if not folder.is_dir():
+        raise FileNotFoundError(f"{named} is a file: name the folder of a packaged dataset")
+    if not _configs(folder):
+        near = [above for above in folder.parents[:2] if _configs(above)]
+        near += sorted(below for below in folder.iterdir() if below.is_dir() and _configs(below))
+        meant = (
+            f": do you mean {near[0]}?" if near else ": name the folder that has CONFIG/SPLIT/*.parquet in it"
+        )
+        raise FileNotFoundError(f"{named} is no packaged dataset{meant}")
+    return str(folder)
+
+
+def _configs(folder: Path) -> list[str]:
+    """The configs that a folder has shards of, DeepDialogue's own first."""
+    found = {shard.parents[1].name for split in SPLITS for shard in folder.glob(f"*/{split}/*.parquet")}
+    return [name for name in CONFIGS if name in found] + sorted(found.difference(CONFIGS))
+
+
+@contextlib.contextmanager
+def _no_folder(data_dir: str | os.PathLike[str] | None) -> Iterator[None]:
+    """Says of `ORG/NAME` that it is no folder either, where the Hub cannot be asked for it."""
+    try:
+        yield
+    except (ImportError, ValueError):
+        raise
+    except Exception as error:
+        bare = data_dir is not None and _is_of_the_hub(os.fspath(data_dir))
+        if not bare or type(error) is FileNotFoundError:
+            raise
+        said = str(error).strip().split("\n")[0]
+        raise FileNotFoundError(
+            f"{data_dir}: there is no such folder, nor can it be read as a dataset of the Hub: {said}"
+        ) from None
+
+
+def _subset(root: str, config: str, split: str | None, **asked: Any) -> Any:
+    _refuse_unknown(root, config)
     try:
         reader = importlib.import_module(f"{_house()}.reader.subset")
     except ImportError as error:
         raise ImportError(
             f"a subset needs deepdialogue installed ({error}): pip install deepdialogue"
         ) from None
-    return reader.subset(_root(data_dir), config, split, **asked)
+    return reader.subset(root, config, split, **asked)
+
+
+def _refuse_unknown(root: str, config: str) -> None:
+    known = list(CONFIGS) if "://" in root else _configs(Path(root))
+    named = re.fullmatch(r"[a-z0-9]+(-[a-z0-9]+)*", config)
+    if config not in CONFIGS and (not named or ("://" not in root and config not in known)):
+        raise ValueError(f"config {config!r} not found. Available: {known}")
 
 
 def _house() -> str:
@@ -565,22 +653,42 @@ def _in_memory(stream: Any) -> datasets.Dataset:
 
 
 def _shards(root: str, config: str, download: datasets.DownloadConfig) -> DataFilesDict:
+    _refuse_unknown(root, config)
+    if "://" not in root and ("::" in root or os.path.expandvars(root) != root):
+        raise FileNotFoundError(
+            f"{root}: `datasets` takes '::' and '$NAME' in a path for something else: rename the folder, or ask for a subset"
+        )
     shards = DataFilesDict()
     for split in SPLITS:
-        try:
-            found = DataFilesDict.from_patterns(
-                {split: [f"{root}/{config}/{split}/*.parquet"]}, download_config=download
-            )
-        except FileNotFoundError:
-            continue
+        found = _of_address if "://" in root else _of_folder
         # On the Hub a pattern without a match is an empty list.
-        if found[split]:
-            shards.update(found)
+        if files := found(root, f"{config}/{split}", download):
+            shards[split] = files
     if not shards:
+        has = "" if "://" in root else f", but {', '.join(_configs(Path(root)))}"
         raise FileNotFoundError(
-            f"{root} has no {config}/<split>/*.parquet: name a packaged dataset with the config {config!r}"
+            f"{root} has no {config}/<split>/*.parquet{has}: name a packaged dataset with the config {config!r}"
         )
     return shards
+
+
+def _of_folder(root: str, place: str, _: datasets.DownloadConfig) -> DataFilesList:
+    """The shards in a folder of any name: `datasets` takes `[`, `?` and `*` of the name itself for a pattern."""
+    shards = sorted(path for path in Path(root, place).glob("*.parquet") if path.name[0] not in "._")
+    told = [path.stat() for path in shards]
+    return DataFilesList(
+        [str(path) for path in shards], [(f"{one.st_mtime_ns} {one.st_size}",) for one in told]
+    )
+
+
+def _of_address(root: str, place: str, download: datasets.DownloadConfig) -> DataFilesList:
+    escaped = root if root.startswith("hf://") else re.sub(r"[*?[]", r"[\g<0>]", root)
+    try:
+        return DataFilesList.from_patterns([f"{escaped}/{place}/*.parquet"], download_config=download)
+    except datasets.exceptions.DatasetNotFoundError:
+        raise
+    except FileNotFoundError:
+        return DataFilesList([], [])
 
 
 def _each(loaded: Any, change: Callable[[Any], Any]) -> Any:

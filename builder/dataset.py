@@ -12,6 +12,7 @@ Law of the file: what a packaged folder holds is what its manifest says, and not
 """
 
 import hashlib
+import json
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -150,16 +151,21 @@ def describe(folder: Path) -> str:
     if manifest.rehearsal:
         lines.append("  a rehearsal: stand-ins took part; same schema, not training data")
     config = spoken[0] if spoken else TEXT_ONLY
+    name, wanted = (json.dumps(text, ensure_ascii=False) for text in (folder.name, config))
+    plain = f"from datasets import load_dataset; print(load_dataset({name}, {wanted}))"
+    if any(mark in str(folder.absolute()) for mark in "*?["):
+        plain = f"import deepdialogue; {plain}"  # which reads a folder of any name: `datasets` takes these for a pattern
+    decoded = f"import deepdialogue; print(deepdialogue.load({wanted}, data_dir={name}))"
     lines += [
         "",
         "to load it:",
         f"  cd {shlex.quote(str(folder.parent))}",
-        f'  python -c \'from datasets import load_dataset; print(load_dataset("{folder.name}", "{config}"))\'',
+        f"  python -c {shlex.quote(plain)}",
     ]
     if spoken:
         lines += [
             "  datasets 4 and 5 decode audio with torchcodec and FFmpeg; without them, decoded with soundfile:",
-            f'  python -c \'import deepdialogue; print(deepdialogue.load("{config}", "train", data_dir="{folder.name}")[0])\'',
+            f"  python -c {shlex.quote(decoded)}",
         ]
     return "\n".join(lines)
 

@@ -15,6 +15,7 @@ import yaml
 import deepdialogue
 from deepdialogue import CONFIGS, LABELS, DeepDialogue, Labels
 from tests.packaged import RATE, package, rows
+from tests.streamed import DOMAINS, write
 
 FACTS = Path(__file__).resolve().parents[2] / "shared" / "paper" / "facts.json"
 FOREIGN = Labels(("tea", "art"), ("a_b", "b"), ("a", "b"), ("dull", "glad", "sad", "wry"))
@@ -220,6 +221,84 @@ def test_a_config_that_was_not_packaged_is_named(elsewhere):
         path.unlink()
     with pytest.raises(FileNotFoundError, match=r"small has no orpheus/<split>/\*\.parquet"):
         deepdialogue.load("orpheus", data_dir="small")
+
+
+@pytest.mark.parametrize("name", ["d [1]", "q?m", "a*b", "{x,y}", "~x", "a#b%20 c", "-ü!", "[!x]"])
+def test_a_folder_of_any_name_is_read_in_every_way_and_never_another(elsewhere, name, monkeypatch):
+    package(elsewhere / name / "deepdialogue", shards={"test": ("art",)})
+    for like in ("d 1", "qam", "acb", "x", "y"):
+        package(elsewhere / like / "deepdialogue", shards={"test": ("art", "work")})
+    expected = [row["id"] for row in rows("text-only", "test", domains=("art",))]
+    root = f"{name}/deepdialogue"
+    ways = [
+        deepdialogue.load("text-only", "test", data_dir=root),
+        deepdialogue.load("text-only", "test", data_dir=root, streaming=True),
+        datasets.load_dataset("deepdialogue", "text-only", data_dir=root, split="test"),
+        datasets.load_dataset("deepdialogue", "text-only", data_dir=root, split="test", streaming=True),
+        datasets.load_dataset(f"./{root}", "text-only", split="test"),
+    ]
+    monkeypatch.chdir(name)
+    ways.append(datasets.load_dataset("deepdialogue", "text-only", split="test", streaming=True))
+    assert [[row["id"] for row in way] for way in ways] == [expected] * 6
+
+
+@pytest.mark.parametrize("name", ["a::b", "$HOME"])
+def test_a_name_that_datasets_cannot_read_is_said(elsewhere, name):
+    package(elsewhere / name, shards={"test": ("art",)})
+    with pytest.raises(FileNotFoundError, match=r"rename the folder, or ask for a subset"):
+        deepdialogue.load("text-only", "test", data_dir=name)
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("dist/nothing", "there is no such folder"),
+        ("/nowhere/at/all", "there is no such folder"),
+        ("no-org/no-name", "there is no such folder, nor can it be read as a dataset of the Hub"),
+        ("~nobody/at/all", "there is no such folder"),
+        ("x" * 300, "there is no such folder"),
+        ("file", "is a file"),
+        ("empty", "is no packaged dataset: name the folder that has CONFIG/SPLIT"),
+        ("dist", "is no packaged dataset: do you mean .*dist/deepdialogue?"),
+        ("dist/deepdialogue/xtts", "is no packaged dataset: do you mean .*dist/deepdialogue?"),
+        ("dist/deepdialogue/xtts/test", "is no packaged dataset: do you mean .*dist/deepdialogue?"),
+    ],
+)
+def test_a_data_dir_that_is_no_dataset_is_one_line_with_the_repair(elsewhere, named, said, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    package(elsewhere / "dist" / "deepdialogue", shards={"test": ("art",)})
+    (elsewhere / "file").write_text("")
+    (elsewhere / "empty").mkdir()
+    for read in (
+        lambda: deepdialogue.load("text-only", data_dir=named),
+        lambda: deepdialogue.load("text-only", data_dir=named, streaming=True, level="turn"),
+        lambda: deepdialogue.messages(data_dir=named),
+        lambda: datasets.load_dataset("deepdialogue", "text-only", data_dir=named),
+    ):
+        with pytest.raises(FileNotFoundError, match=said) as caught:
+            read()
+        assert "\n" not in str(caught.value)
+        assert caught.value.__cause__ is None
+
+
+def test_a_config_and_a_vocabulary_of_a_studys_own_are_read_in_every_way(elsewhere):
+    folder = write(elsewhere / "deepdialogue", configs=("espeak", "text-only"), count=2)
+    ways = [
+        deepdialogue.load("espeak", "train", data_dir=folder),
+        deepdialogue.load("espeak", "train", data_dir=folder, streaming=True),
+        deepdialogue.load("espeak", "train", data_dir=folder, streaming=True, domain=list(DOMAINS)),
+        datasets.load_dataset("deepdialogue", "espeak", data_dir=str(folder), split="train").cast_column(
+            "audio", [datasets.Audio(decode=False)]
+        ),
+    ]
+    ids = [[row["id"] for row in way] for way in ways]
+    assert ids == ids[:1] * 4
+    with pytest.raises(
+        ValueError, match=r"config 'espaek' not found. Available: \['text-only', 'espeak', 'espeak-turns'\]"
+    ):
+        deepdialogue.load("espaek", "train", data_dir=folder, streaming=True, domain="art")
+    with pytest.raises(FileNotFoundError, match=r"has no xtts/<split>/\*.parquet, but text-only, espeak"):
+        deepdialogue.load("xtts", "train", data_dir=folder)
 
 
 def test_an_unknown_config_is_refused_with_the_known_ones(folder):
