@@ -9,6 +9,7 @@ import sys
 import tomllib
 from itertools import cycle
 from pathlib import Path
+from typing import get_args
 
 import datasets
 import msgspec
@@ -23,6 +24,7 @@ from builder.__main__ import _parser
 from builder.checks import Check
 from builder.config import Site, Study, load_site, load_study, resources
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
+from builder.core.reply import Breach
 from builder.core.verdict import Acceptance
 from builder.errors import ConfigError
 from builder.index import CLIPS
@@ -193,8 +195,13 @@ def test_every_rule_of_the_pages_is_one_that_decides():
     assert any(rule.weights for rule in rules)
 
 
+def test_every_breach_of_a_reply_is_told():
+    body = table(STUDY, "breach")
+    assert {name for row in body for name in quoted(row[0])} == set(get_args(Breach))
+
+
 def test_no_table_of_names_is_left_unread():
-    read = {"key", "key of a site", "verb", *CONTRACTS}
+    read = {"key", "key of a site", "verb", "breach", *CONTRACTS}
     named = {head for head, body in tables(STUDY) if any(quoted(row[0]) for row in body)}
     assert named == read
 

@@ -11,6 +11,8 @@ import unicodedata
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from builder.core.stop import CALLS, QUESTIONS, STOPS
+
 _WINDOW = 80
 
 _TOKEN = re.compile(r"[*＊]+|_+|~+|[(（\[［【〔{｛)）\]］】〕}｝]")
@@ -19,11 +21,11 @@ _OPENING = {")": "(", "]": "[", "}": "{"}
 _FACE = re.compile(r"[:;=][-^'’]?\Z")
 _SMILE = re.compile(r"(?:[:;=8][-^'’]?[()DPpO3|/\\\]\[]|\b[xX]D|<3+|\^_?\^)\Z")
 
-_ENDS = frozenset(".!?…。！？؟।॥۔՞⸮;~～♪-–—")
+_ENDS = QUESTIONS | CALLS | STOPS | frozenset(";~～♪-–—")
 _HALF = frozenset("…-–—~～")
 """What may as well stand within a sentence; so may three dots."""
 _QUOTES = "\"'“”‘’„«»‹›「」『』"
-_LAST = frozenset(".!?…。！？؟।")
+_LAST = QUESTIONS | CALLS | STOPS
 
 ACTS = re.compile(
     r"(?i:(?:\w+ )?(?:(?:sigh|laugh|smirk|grinn?|nodd?|shrugg?|gasp|whisper|cough|wink|frown|sobb?|groan|yawn"
@@ -153,7 +155,7 @@ def _acted(text: str, span: Span) -> bool:
         begun = before == "start" and after == "in" and lower
         return (worded or begun) and (bracketed or verbal)
     if last in _LAST or after == "point" or (before == "half" and not lower):
-        return worded or (verbal and lower and last not in {"?", "？"})
+        return worded or (verbal and lower and last not in QUESTIONS)
     return worded or not (spoken or (_is_name(window, after) if not bracketed else _NAMED.search(window)))
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from builder.core.draw import Draw
 from builder.core.emotion import Emotion, Ravdess
+from builder.core.stop import asks
 from builder.records import Record
 
 SLACK_S = 0.01
@@ -176,7 +177,7 @@ def cast_voices(id: str, voices: tuple[Voice, ...], seed: int) -> tuple[Voice, V
 
 def pauses(texts: tuple[str, ...], sampling_rate_hz: int) -> list[int]:
     """The samples of silence after each turn."""
-    seconds = [0.2 if text.endswith("?") else 0.3 for text in texts[:-1]] + [0.5]
+    seconds = [0.2 if asks(text) else 0.3 for text in texts[:-1]] + [0.5]
     return [round(length * sampling_rate_hz) for length in seconds]
 
 

@@ -31,6 +31,9 @@ from builder.records import encode
 
 _REASON_CHARACTERS = 300
 _RETRY_TEMPERATURE = 0.5
+_DEEPEST = 16
+"""Levels of an answer; two are asked for."""
+_STRUCTURE = re.compile(r'[][{}"]|\\+"?')
 _MARKERS = frozenset("<>[]{}|`#")
 _VERSION = re.compile(r"\Aversion (\S+)\n")
 # An enumeration, because some servers enforce that and not a range.
@@ -195,18 +198,35 @@ def _last_object(completion: Completion, dialogue: Dialogue) -> dict[str, Any]:
     cut_off = completion.finish_reason == "length"
     if "{" in tail or (cut_off and tail.strip("` \t\r\n")):
         raise ValueError("the answer is cut off" if cut_off else "the last JSON object is unfinished")
-    start = text.find("{")
-    while start >= 0:
-        try:
-            answer = msgspec.json.decode(text[start:])
-        except (msgspec.DecodeError, RecursionError):
-            start = text.find("{", start + 1)
-            continue
-        for number, turn in enumerate(dialogue.turns, 1):
-            if _squeezed(text[start:]) in _squeezed(turn.text):
-                raise ValueError(f"the last JSON object is quoted from turn {number}")
-        return cast("dict[str, Any]", answer)
-    raise ValueError("the answer is cut off" if cut_off else "the answer has no JSON object")
+    found = text[_start(text) :]
+    try:
+        answer = msgspec.json.decode(found)
+    except msgspec.DecodeError:
+        raise ValueError("the answer is cut off" if cut_off else "the answer has no JSON object") from None
+    squeezed = _squeezed(found)
+    for number, turn in enumerate(dialogue.turns, 1):
+        if squeezed in _squeezed(turn.text):
+            raise ValueError(f"the last JSON object is quoted from turn {number}")
+    return cast("dict[str, Any]", answer)
+
+
+def _start(text: str) -> int:
+    """Where the object that the text ends in begins; the text's length where it ends in none, or in one that is too deep.
+
+    Read from its last brace backwards, for there it is certain what is outside a string. One look at each mark, so that no answer
+    takes more than linear time; no depth of an answer reaches the limit of a parser.
+    """
+    depth, quoted = 0, False
+    for mark in reversed([*_STRUCTURE.finditer(text)]):
+        if mark[0][-1] == '"':
+            quoted ^= len(mark[0]) % 2 == 1
+        elif not quoted and mark[0] in "[]{}":
+            depth += 1 if mark[0] in "]}" else -1
+            if depth == 0 and mark[0] == "{":
+                return mark.start()
+            if not 0 < depth <= _DEEPEST:
+                break
+    return len(text)
 
 
 def _squeezed(text: str) -> str:

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterable
 from itertools import pairwise
 
+from builder.core.stop import CALLS, QUESTIONS, STOPS, asks
 from builder.core.word import normal
 
 _STRAIGHT = str.maketrans(
@@ -28,11 +29,17 @@ _INSISTENT = re.compile(r"[!?]{2,}")
 _LOOSE = re.compile(r" +(?=[,;:?!)]|\.(?!\w))")
 _LEADING = re.compile(r"\A(?:[ ,;:?!)]|\.(?!\d))+")
 
+_UNSPACED = {end for end in QUESTIONS | CALLS | STOPS if end >= "\u3000"}
+_SPACED = (QUESTIONS | CALLS | STOPS) - _UNSPACED - {"\u2026"}
+"""Ends of sentences with no space after them, and with one."""
+_CLOSED = "\"')\u300d\u300f\uff09\u3011"
 _SENTENCE = re.compile(
     r"""(?P<abbreviation>\b(?i:[^\W\d_]|approx|capt|cf|col|dept|dr|etc|gen|gov|hon|jr|lt|messrs|mr|mrs|ms|mt|mx|prof|rep|rev
     |sen|sgt|sr|st|vs|(?:fig|no|nos|pp|vol)(?=\.\ \d))\.\ )
-    |[.?!\u061f\u0964]["')]*\ (?!["'(]*[a-z])
-    |[\u3002\uff01\uff1f]["')]*\ ?""",
+    |[SPACED][CLOSING]*\ (?!["'(]*[a-z])
+    |[UNSPACED][CLOSING]*\ ?""".replace("UNSPACED", "".join(_UNSPACED))
+    .replace("SPACED", "".join(_SPACED))
+    .replace("CLOSING", _CLOSED),
     re.VERBOSE,
 )
 _CLAUSE = re.compile(r"[,;:)] |[\u2013\u2014] ?| - |[\u3001\uff0c\uff1a\uff1b] ?")
@@ -99,7 +106,7 @@ def _ended(text: str) -> str:
     """The text up to its last word, and one stop: what it ended in where that was a question or a call."""
     end = max((place for place, character in enumerate(text, 1) if not _closing(character)), default=0)
     tail = text[end:]
-    asked, called = set(tail) & set("?\uff1f\u061f"), set(tail) & set("!\uff01")
+    asked, called = asks(text) or not QUESTIONS.isdisjoint(tail), not CALLS.isdisjoint(tail)
     return text[:end] + ("?" if asked else "!" if called else ".")
 
 
