@@ -204,7 +204,7 @@ async def _examine_opened(
         with finding.noting():
             await _judge(study, finding, name, judge, endpoint)
     if finding.thought is not None:
-        finding.doubts.append(_thinks(finding.thought, model, backend))
+        finding.doubts.append(_thinks(finding.thought, f"{model.hub_id} {finding.serves}", backend))
 
 
 def _where(plugin: Backend | Engine) -> str:
@@ -292,14 +292,14 @@ async def _ask(finding: Finding, endpoint: Endpoint, prompt: Prompt) -> Completi
     return completion
 
 
-def _thinks(thought: Completion, model: Model, backend: Backend) -> str:
+def _thinks(thought: Completion, names: str, backend: Backend) -> str:
     """That a model thinks, and the line of the site that stops it, as far as one is known."""
     tokens = "an unknown number of" if thought.thinking_tokens is None else thought.thinking_tokens
     told = f"thinks before it speaks, {tokens} tokens the last time: "
     extra = getattr(backend, "extra", {})
     if "reasoning_effort" in extra or "chat_template_kwargs" in extra:
         return f"{told}its `extra` does not stop it, so max_tokens must have room for both"
-    if "gpt-oss" in f"{model.hub_id} {thought.model}".lower():
+    if "gpt-oss" in names.lower():
         return f'{told}extra = {{ reasoning_effort = "low" }} shortens it'
     return f"{told}extra = {{ chat_template_kwargs = {{ enable_thinking = false }} }} stops most that do"
 

@@ -9,6 +9,7 @@ from rich.console import Console
 
 from builder.config import Site, load_study
 from builder.doctor import doctor, show_findings
+from builder.errors import ConfigError
 from tests.llm.asking import free_url
 from tests.servers.loopback import answer
 from tests.servers.openai import OpenAIServer
@@ -254,6 +255,50 @@ def test_what_is_not_the_studys_is_a_doubt_by_both_names_and_a_fault_where_the_s
             assert (
                 "judges its own dialogues, in 1 of 1 pairings: acceptance.own = 'count'" in found[JUDGE].facts
             )
+
+
+@pytest.mark.parametrize(
+    ("model", "extra", "line"),
+    [
+        ("qwen3-8b", {}, "extra = { chat_template_kwargs = { enable_thinking = false } } stops most that do"),
+        ("gpt-oss-20b", {}, 'extra = { reasoning_effort = "low" } shortens it'),
+        ("qwen3-8b", {"reasoning_effort": "low"}, "its `extra` does not stop it"),
+    ],
+)
+def test_a_model_that_thinks_is_a_doubt_that_names_the_line_against_it(servers, model, extra, line):
+    def think(body):
+        return f"<think>Hm.</think>{speak_openai(body)}"
+
+    with OpenAIServer(model, think) as server:
+        table = {"backend": "openai", "url": server.url, "served_as": model, "extra": extra}
+        site = Site(name="here", models={"*": table})
+        found = {one.name: one for one in asyncio.run(doctor(a_study(), site))}
+    told = "; ".join(found[FIRST].doubts)
+    assert "thinks before it speaks, " in told
+    assert line in told
+    assert found[FIRST].faults == []
+
+
+def test_a_token_that_goes_unencrypted_to_another_machine_is_a_doubt_and_refused_where_the_site_is_strict(
+    servers, monkeypatch
+):
+    monkeypatch.setenv("NODE_TOKEN", TOKEN)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with OpenAIServer("my-llama", speak_openai) as proxy:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        table = {
+            "backend": "openai", "url": "http://node7.invalid", "served_as": "my-llama", "token_env": "NODE_TOKEN"
+        }  # fmt: skip
+        found = asyncio.run(doctor(a_study(), Site(name="here", models={"*": table})))[0]
+        assert any("NODE_TOKEN" in line and "unencrypted" in line for line in found.doubts)
+        asked = len(proxy.seen)
+        with pytest.raises(ConfigError, match=r"NODE_TOKEN would go over plain http .* the site is strict"):
+            asyncio.run(doctor(a_study(), Site(name="here", models={"*": table}, strict=True)))
+        assert len(proxy.seen) == asked
+        table["url"] = proxy.url
+        found = asyncio.run(doctor(a_study(), Site(name="here", models={"*": table})))[0]
+        assert not any("unencrypted" in line for line in found.doubts)
 
 
 def test_judges_of_one_model_are_one_judge_and_a_judge_that_speaks_judges_its_own(servers):

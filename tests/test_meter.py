@@ -1,6 +1,7 @@
 """What the meter promises: every call counted, nothing asked past the budget, what is paid for answered."""
 
 import asyncio
+import io
 import subprocess
 import sys
 import textwrap
@@ -8,6 +9,7 @@ import time
 from contextlib import suppress
 
 import pytest
+from rich.console import Console
 
 from builder.core.prompt import Completion, Decoding, Message, Prompt
 from builder.core.usage import Budget, Price, Usage
@@ -18,6 +20,9 @@ from builder.meter import Beat, Meter, Pulse, read_pulse, read_usage
 from builder.records import encode
 from builder.remote.room import Room, TryError
 from builder.replicas import Replica
+from builder.run import Run
+from builder.views import show_status
+from tests.runs import small
 
 PROMPT = Prompt(
     model="one",
@@ -123,6 +128,34 @@ def test_every_call_is_counted_with_its_tokens_and_its_time(tmp_path):
     assert usage.completion_tokens == sum(answer.completion_tokens for answer in answers) > 0
     assert usage.open_s > 0
     assert read_usage(tmp_path) == {"one": usage}
+
+
+def test_tokens_that_a_server_does_not_tell_are_unknown_and_a_budget_of_them_says_once_that_it_cannot_hold(
+    tmp_path, capsys
+):
+    class Silent(Desk):
+        async def complete(self, prompt):
+            await super().complete(prompt)
+            return Completion(text="Yes.", finish_reason="stop", thinking="Hm.")
+
+    async def ask():
+        with Meter(tmp_path, budget=Budget(tokens=100)) as meter:
+            one, two = meter.wrap("one", Silent()), meter.wrap("two", Silent())
+            for endpoint in (one, two, one, two):
+                await endpoint.complete(PROMPT)
+        return meter.usage["one"]
+
+    usage = asyncio.run(ask())
+    assert (usage.uncounted, usage.uncounted_thinking, usage.tokens) == (2, 2, 0)
+    said = capsys.readouterr().err
+    assert said.count("the budget of tokens cannot hold") == 2
+    assert "the server of one does not say how many tokens" in said
+    assert read_usage(tmp_path)["one"] == usage
+    console = Console(width=200, file=io.StringIO())
+    with Run(tmp_path, small()) as run:
+        show_status(run, console)
+    told = [line.split() for line in console.file.getvalue().splitlines()]
+    assert next(line for line in told if line[:2] == ["│", "one"]).count("unknown") == 3
 
 
 def test_in_all_else_it_is_the_endpoint_itself_as_it_stands(tmp_path):

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.core.prompt import Completion
-from builder.core.usage import Budget, Price, Usage, counted, currency_of, exceeded, price_of, spent
+from builder.core.usage import Budget, Price, Usage, counted, currency_of, exceeded, price_of, spent, unheld
 from builder.errors import ConfigError
 from builder.records import convert
 
@@ -35,6 +35,7 @@ usages = st.builds(
     open_s=amounts.map(float),
     thinking_tokens=amounts,
     uncounted=amounts,
+    uncounted_thinking=amounts,
 )
 
 
@@ -63,6 +64,10 @@ def test_usage_adds_up_in_every_field_and_what_was_added_is_what_came_since(one,
             Usage(calls=1, prompt_tokens=7, uncounted=1, latency_s=2.0),
         ),
         (Completion(text="", finish_reason="stop"), Usage(calls=1, uncounted=1, latency_s=2.0)),
+        (
+            Completion(text="", finish_reason="stop", prompt_tokens=7, completion_tokens=9, thinking="Hm."),
+            Usage(calls=1, prompt_tokens=7, completion_tokens=9, uncounted_thinking=1, latency_s=2.0),
+        ),
     ],
 )
 def test_a_call_is_counted_with_what_the_server_says_and_as_uncounted_where_it_does_not(answer, usage):
@@ -108,6 +113,26 @@ def test_prices_in_several_currencies_are_refused_by_name():
 )
 def test_a_budget_that_is_used_up_over_all_models_is_said_with_its_figures(budget, said):
     assert exceeded({"one": USAGE, "two": USAGE}, {"*": PRICE}, budget) == said
+
+
+@pytest.mark.parametrize(
+    ("budget", "price", "kinds"),
+    [
+        (Budget(), PRICE, None),
+        (Budget(calls=5), PRICE, None),
+        (Budget(tokens=5), None, "tokens"),
+        (Budget(tokens=5, money=5.0), PRICE, "tokens and of money"),
+        (Budget(money=5.0), Price(per_million_completion_tokens=1.0), "money"),
+        (Budget(money=5.0), Price(per_hour=4.0), None),
+        (Budget(money=5.0), None, None),
+    ],
+)
+def test_a_budget_that_tokens_which_are_not_told_can_pass_is_said_not_to_hold(budget, price, kinds):
+    prices = {} if price is None else {"one": price}
+    said = unheld("one", Usage(calls=2, uncounted=1), prices, budget)
+    assert (said is None) == (kinds is None)
+    assert said is None or f"the budget of {kinds} cannot hold" in said
+    assert unheld("one", USAGE, prices, budget) is None
 
 
 def test_what_is_in_flight_counts_against_a_budget_of_calls():

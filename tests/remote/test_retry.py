@@ -54,6 +54,32 @@ def test_the_last_failure_says_how_often_it_was_tried(monkeypatch):
         run([failed("a"), failed("b")], attempts=2, monkeypatch=monkeypatch)
 
 
+def test_a_server_that_answers_others_meanwhile_is_asked_three_times_as_often(monkeypatch):
+    room = Room(4)
+
+    async def sleep(_):
+        async with room.place():  # another prompt's good try
+            pass
+
+    def asking(kind, failures):
+        outcomes = [*(TryError("a", kind) for _ in range(failures)), "yes"]
+
+        async def ask(_):
+            outcome = outcomes.pop(0)
+            if isinstance(outcome, Exception):
+                raise outcome
+            return outcome
+
+        return asyncio.run(persist(ask, room, 2, 1.0))
+
+    monkeypatch.setattr(retry.asyncio, "sleep", sleep)
+    assert asking("429", 5) == "yes"
+    with pytest.raises(EndpointError, match=r"^a \(6 attempts\)$"):
+        asking("429", 6)
+    with pytest.raises(EndpointError, match=r"^a \(2 attempts\)$"):
+        asking("timeout", 2)
+
+
 def test_the_longest_pause_doubles_up_to_a_minute_and_each_is_drawn_anew(monkeypatch):
     drawn = []
     monkeypatch.setattr(retry.random, "uniform", lambda low, high: drawn.append((low, high)) or high)

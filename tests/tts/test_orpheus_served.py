@@ -136,9 +136,10 @@ def test_what_does_not_speak_the_protocol_is_told_from_what_does(snac):
 
 
 def test_failures_that_may_pass_are_asked_again(server, engine, api):
-    server.faults += [answer(429, {"error": "overloaded"}), answer(500, {"error": "CUDA"})]
+    busy = {"error": {"message": "Busy", "code": 503}}
+    server.faults += [answer(429, {"error": "overloaded"}), answer(408, ""), answer(200, busy)]
     assert len(speak(engine(), line())) == 1
-    assert server.counts()[PATHS[api]] == 3
+    assert server.counts()[PATHS[api]] == 4
 
 
 def test_a_failing_server_is_an_endpoint_error(server, engine):
