@@ -20,6 +20,7 @@ from builder.agreement import agreement
 from builder.annotations import annotations
 from builder.config import TEXT_ONLY, TURNS, resources
 from builder.core.bias import bias
+from builder.core.checkpoint import Answered, answered, several
 from builder.core.licence import non_commercial
 from builder.core.markdown import Markdown, block, code, line, listed, markdown, python, settled
 from builder.core.prosody import Effect
@@ -28,7 +29,7 @@ from builder.core.statistics import Census
 from builder.core.word import count_words
 from builder.dataset import Shard
 from builder.evidence import not_held
-from builder.panel import asked, calibration, panel, told, toml
+from builder.panel import Panel, answered_judges, asked, calibration, panel, told, toml
 from builder.run import Run
 from builder.shards import Contract
 from builder.sounds import Loudness, Sound, by_count
@@ -107,6 +108,28 @@ class Figures:
         """Transitions that follow no edge of the emotion graph."""
         return sum(count for pair, count in self.census.transitions.items() if pair not in self.edges)
 
+    @cached_property
+    def answered(self) -> tuple[Answered, ...]:
+        """What spoke as every model, held against what the study asks for."""
+        models = self._run.study.vocabulary.models
+        return answered({name: model.checkpoint for name, model in models.items()}, self.checkpoints)
+
+    @cached_property
+    def judges(self) -> tuple[Answered, ...]:
+        """What judged as every model that is asked to, likewise."""
+        return answered_judges(self._run, self.panel)
+
+    @cached_property
+    def panel(self) -> Panel:
+        """What the judges did that ask models."""
+        return panel(self._run.reviews, asked(self._run), self._run.study.seed)
+
+    @property
+    def doubts(self) -> list[str]:
+        """Where something else spoke than the study asks for, or one for several models, in sentences."""
+        told = (one.told("dialogues") for one in self.answered)
+        return [*filter(None, told), *several(self.answered)]
+
     @property
     def loudness(self) -> dict[str, Loudness]:
         """By config that has clips whose loudness is known."""
@@ -148,6 +171,7 @@ class Figures:
         found = [f"{100 * most / census.turns:.1f} % of the turns are of the acted class {acted}."]
         if self.rehearsal:
             found.insert(0, "Stand-ins took part: this is a rehearsal, not training data.")
+        found += self.doubts
         if self.unreached:
             found.append(
                 f"{len(self.unreached)} of {len(self.emotions)} emotions never occur: {', '.join(self.unreached)}."
@@ -265,24 +289,21 @@ def heard(figures: Figures) -> dict[str, dict[str, Any]]:
     }
 
 
-def judging(run: Run) -> dict[str, Any]:
+def judging(run: Run, found: Panel) -> dict[str, Any]:
     """What the judges that ask models did, how far they agree with each other and with people, and how they lean.
 
     Empty where none of them voted; without people where nobody annotated.
     """
-    judges, seed = run.judges(), run.study.seed
-    found = panel(run.reviews, asked(run), seed)
+    seed = run.study.seed
     if not found.judges:
         return {}
     said = annotations(run.folder)
     people, leanings = calibration(run, said), bias(run.reviews)
     among = {name: one.alpha for name, one in agreement(said, seed).items()}
-    hub_ids = {name: model.hub_id for name, model in run.study.vocabulary.models.items()}
+    differences = (one.told("votes") for one in answered_judges(run, found))
     return {
         "panel": found,
-        "models": {
-            name: ", ".join(hub_ids[model] for model in judges[name].models()) for name in found.judges
-        },
+        "doubts": [*filter(None, differences), *found.told],
         "people": people,
         "among": among,
         "criteria": sorted(found.alphas.keys() | among.keys()),
@@ -339,7 +360,7 @@ def render(
         picture=picture,
         citation=CITATION,
         sounds=heard(figures),
-        judging=judging(run),
+        judging=judging(run, figures.panel),
         told=lambda estimate: Markdown(told(estimate)),
         rule=toml(study.acceptance),
         configs=[config for config in ordered if not config.endswith(TURNS)],

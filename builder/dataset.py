@@ -20,6 +20,7 @@ from pathlib import Path
 import msgspec
 
 from builder.config import TEXT_ONLY, is_spoken
+from builder.core.checkpoint import Answered, several
 from builder.core.version import Release
 from builder.errors import DatasetError
 from builder.files import is_junk
@@ -72,6 +73,10 @@ class Manifest(Record):
     """One for every dialogue config; none in what was packaged before there were any."""
     documents: tuple[Document, ...] = ()
     """None in what was packaged before there were any."""
+    speakers: tuple[Answered, ...] = ()
+    """What spoke as every model of the study, in dialogues; none in what was packaged before this was recorded."""
+    judges: tuple[Answered, ...] = ()
+    """What judged as every model that is asked to, in votes; likewise."""
     versions: tuple[Release, ...] = ()
     """Of what was published, every version up to this one; none in a folder that was only packaged."""
 
@@ -150,6 +155,9 @@ def describe(folder: Path) -> str:
     ]
     if manifest.rehearsal:
         lines.append("  a rehearsal: stand-ins took part; same schema, not training data")
+    differences = [one.told("dialogues") for one in manifest.speakers]
+    differences += [one.told("votes") for one in manifest.judges]
+    lines += [f"  {said}" for said in (*differences, *several(manifest.speakers)) if said]
     config = spoken[0] if spoken else TEXT_ONLY
     name, wanted = (json.dumps(text, ensure_ascii=False) for text in (folder.name, config))
     plain = f"from datasets import load_dataset; print(load_dataset({name}, {wanted}))"

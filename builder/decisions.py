@@ -48,6 +48,7 @@ def changed(
     thresholds: Mapping[str, float],
     rule: str | None = None,
     quorum: int | None = None,
+    own: str | None = None,
 ) -> Acceptance:
     """A rule with some of its keys changed: these thresholds, and what is not None.
 
@@ -56,7 +57,8 @@ def changed(
     """
     table = msgspec.to_builtins(acceptance)
     table["thresholds"] |= thresholds
-    table |= {key: value for key, value in (("rule", rule), ("quorum", quorum)) if value is not None}
+    asked = {"rule": rule, "quorum": quorum, "own": own}
+    table |= {key: value for key, value in asked.items() if value is not None}
     return convert(table, Acceptance, "the rule")
 
 

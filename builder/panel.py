@@ -24,9 +24,10 @@ from builder.agreement import (
     weights,
 )
 from builder.core.annotation import Annotation
+from builder.core.checkpoint import Answered, alike, answered, groups, joined
 from builder.core.draw import seed_of
 from builder.core.interval import Interval
-from builder.core.verdict import Acceptance, Review, Verdict, decide, panel_score
+from builder.core.verdict import Acceptance, Heard, Review, Verdict, decide, heard, panel_score
 from builder.records import Record
 from builder.run import Run
 
@@ -39,13 +40,17 @@ PASSING = 3.0
 _BARE = re.compile(r"[A-Za-z0-9_-]+")
 
 
-class Votes(Record):
-    """What one judge did."""
+class Judged(Record):
+    """What one checkpoint did as a judge."""
 
+    checkpoint: str
+    """Empty where that was not recorded."""
+    rehearsal: bool
+    """Whether it is a stand-in."""
     verdicts: int
     abstentions: int
-    rubrics: tuple[str, ...]
-    """The versions it judged by."""
+    own: int
+    """Of both together, those on dialogues in which it also spoke."""
 
     @property
     def abstained(self) -> float:
@@ -53,15 +58,78 @@ class Votes(Record):
         return self.abstentions / (self.verdicts + self.abstentions)
 
 
-class Panel(Record):
-    """What the judges did, by themselves."""
+class Votes(Record):
+    """What one judge did."""
+
+    verdicts: int
+    abstentions: int
+    rubrics: tuple[str, ...]
+    """The versions it judged by."""
+    judged: tuple[Judged, ...] = ()
+    """The same by what judged."""
+
+    @property
+    def abstained(self) -> float:
+        """The share, in 0..1."""
+        return self.abstentions / (self.verdicts + self.abstentions)
+
+    @property
+    def own(self) -> int:
+        """Votes and abstentions on dialogues in which what judged also spoke."""
+        return sum(one.own for one in self.judged)
+
+
+class Bench(Record):
+    """What the judges did, each by itself."""
 
     judges: dict[str, Votes]
     """Of those who were asked."""
+
+    @property
+    def own(self) -> int:
+        """Votes and abstentions on dialogues in which what judged also spoke."""
+        return sum(votes.own for votes in self.judges.values())
+
+    @property
+    def same(self) -> list[tuple[str, ...]]:
+        """The judges that are one in different words, since one checkpoint judged as all of them."""
+        served = {name: [one.checkpoint for one in votes.judged] for name, votes in self.judges.items()}
+        together = groups(
+            served, lambda one, other: any(alike(a, b) for a in served[one] for b in served[other])
+        )
+        return [names for names in together if len(names) > 1]
+
+    @property
+    def told(self) -> list[str]:
+        """What of the judges is not as it seems, in sentences."""
+        found = [
+            f"The judges {', '.join(names)} are one judge in different words, and count once: "
+            f"{joined(one.checkpoint for name in names for one in self.judges[name].judged)} judged as all of them."
+            for names in self.same
+        ]
+        stand_ins = [
+            name for name, votes in self.judges.items() if any(one.rehearsal for one in votes.judged)
+        ]
+        if stand_ins:
+            found.insert(0, f"A stand-in judged as {', '.join(stand_ins)}: what it says is no judgement.")
+        own = {name: votes for name, votes in self.judges.items() if votes.own}
+        if own:
+            which = ", ".join(
+                f"{name} {votes.own:,} of {votes.verdicts + votes.abstentions:,}"
+                for name, votes in own.items()
+            )
+            found.append(f"Judges judged dialogues in which they also spoke: {which}.")
+        return found
+
+
+class Panel(Bench):
+    """What the judges did, and how far they agree."""
+
     alphas: dict[str, Estimate]
-    """By criterion: Krippendorff's alpha of the judges' scores, ordinal. Of turns where turns are scored, else of dialogues."""
+    """By criterion: Krippendorff's alpha of the judges' scores, ordinal. Of turns where turns are scored, else of dialogues.
+    Judges that are one count once."""
     shared: int
-    """Dialogues with the verdicts of two judges or more."""
+    """Dialogues with the verdicts of two judges or more that are not one."""
     drawn: int
     """Those of them that the alphas are of."""
 
@@ -69,6 +137,68 @@ class Panel(Record):
 def asked(run: Run) -> tuple[str, ...]:
     """The judges of a run that ask a model, in the study's order."""
     return tuple(name for name, judge in run.judges().items() if judge.models())
+
+
+def answered_judges(run: Run, found: Bench) -> tuple[Answered, ...]:
+    """What judged as every model that is asked to, held against what the study asks for."""
+    counts = Counter[tuple[str, str]]()
+    for name, judge in run.judges().items():
+        for model in judge.models() if name in found.judges else ():
+            for one in found.judges[name].judged:
+                counts[model, one.checkpoint] += one.verdicts + one.abstentions
+    return answered({name: model.checkpoint for name, model in run.study.vocabulary.models.items()}, counts)
+
+
+class _Counts:
+    """Counts what these judges did, review by review."""
+
+    def __init__(self, judges: Collection[str]) -> None:
+        self._judges = judges
+        self._verdicts, self._abstentions, self._own = (Counter[tuple[str, str, bool]]() for _ in range(3))
+        self._rubrics: dict[str, set[str]] = defaultdict(set)
+
+    def add(self, review: Review) -> list[Verdict]:
+        """Counts a review, and gives the verdicts of these judges."""
+        verdicts = [verdict for verdict in review.verdicts if verdict.judge in self._judges]
+        for counts, votes in ((self._verdicts, verdicts), (self._abstentions, review.abstentions)):
+            for vote in votes:
+                key = vote.judge, vote.checkpoint, vote.rehearsal
+                counts[key] += 1
+                self._own[key] += vote.own
+        for verdict in verdicts:
+            self._rubrics[verdict.judge].add(verdict.rubric)
+        return verdicts
+
+    def votes(self) -> dict[str, Votes]:
+        """By judge, of those who were asked."""
+        found = {}
+        for name in self._judges:
+            keys = sorted(key for key in self._verdicts.keys() | self._abstentions.keys() if key[0] == name)
+            if keys:
+                found[name] = Votes(
+                    verdicts=sum(self._verdicts[key] for key in keys),
+                    abstentions=sum(self._abstentions[key] for key in keys),
+                    rubrics=tuple(sorted(filter(None, self._rubrics[name]))),
+                    judged=tuple(
+                        Judged(
+                            checkpoint=key[1],
+                            rehearsal=key[2],
+                            verdicts=self._verdicts[key],
+                            abstentions=self._abstentions[key],
+                            own=self._own[key],
+                        )
+                        for key in keys
+                    ),
+                )
+        return found
+
+
+def bench(reviews: Iterable[Review], judges: Collection[str]) -> Bench:
+    """What the judges that ask a model did, without how far they agree; every review is looked at once."""
+    counts = _Counts(judges)
+    for review in reviews:
+        counts.add(review)
+    return Bench(judges=counts.votes())
 
 
 def panel(reviews: Iterable[Review], judges: Collection[str], seed: int) -> Panel:
@@ -79,39 +209,26 @@ def panel(reviews: Iterable[Review], judges: Collection[str], seed: int) -> Pane
         judges: those that ask a model.
         seed: the study's.
     """
-    verdicts, abstentions = Counter[str](), Counter[str]()
-    rubrics: dict[str, set[str]] = defaultdict(set)
-    drawn: list[tuple[int, str, list[Verdict]]] = []
+    counts = _Counts(judges)
+    drawn: list[tuple[int, str, list[Heard]]] = []
     shared = 0
     for review in reviews:
-        votes = [verdict for verdict in review.verdicts if verdict.judge in judges]
-        verdicts.update(verdict.judge for verdict in votes)
-        abstentions.update(one.judge for one in review.abstentions)
-        for verdict in votes:
-            rubrics[verdict.judge].add(verdict.rubric)
-        if len(votes) > 1:
+        given = heard(counts.add(review))
+        if len(given) > 1:
             shared += 1
             keep = heapq.heappush if len(drawn) < MOST_DIALOGUES else heapq.heappushpop
-            keep(drawn, (-seed_of(seed, "judges", review.id, bits=64), review.id, votes))
+            keep(drawn, (-seed_of(seed, "judges", review.id, bits=64), review.id, given))
 
     ratings: dict[str, dict[Item, dict[str, float]]] = defaultdict(lambda: defaultdict(dict))
-    for _, id, votes in drawn:
-        for verdict in votes:
-            for criterion, score in verdict.scores.items():
-                turns = verdict.turns.get(criterion)
+    for _, id, given in drawn:
+        for voice in given:
+            for criterion, score in voice.scores.items():
+                turns = voice.turns.get(criterion)
                 for place, one in enumerate(turns, 1) if turns else [(0, score)]:
-                    ratings[criterion][id, place][verdict.judge] = one
+                    ratings[criterion][id, place][joined(voice.judges)] = one
     resamples = Resamples(seed)
     return Panel(
-        judges={
-            name: Votes(
-                verdicts=verdicts[name],
-                abstentions=abstentions[name],
-                rubrics=tuple(sorted(filter(None, rubrics[name]))),
-            )
-            for name in judges
-            if verdicts[name] + abstentions[name]
-        },
+        judges=counts.votes(),
         alphas={name: alpha(ratings[name], "ordinal", resamples) for name in sorted(ratings)},
         shared=shared,
         drawn=len(drawn),
@@ -179,6 +296,7 @@ def calibrated(
         weighed = Acceptance(
             thresholds={criterion: passing},
             weights={judge: {criterion: weight} for judge, weight in earned[criterion].items()},
+            own=acceptance.own,
         )
         marks = {id: panel_score(review, criterion, weighed) for id, review in reviews.items()}
         tenths = {id: _tenths(mark) for id, mark in marks.items() if mark is not None}
@@ -250,12 +368,13 @@ def _suggested(
         }
         if table := {criterion: weight for criterion, weight in by_criterion.items() if weight != 1}:
             weighed[judge] = table
-    heard = (sum(map(bool, earned[criterion].values())) for criterion in thresholds)
+    votes = (sum(map(bool, earned[criterion].values())) for criterion in thresholds)
     return Acceptance(
         thresholds=acceptance.thresholds | thresholds,
         rule="mean",
-        quorum=min([acceptance.quorum, *heard]),
+        quorum=min([acceptance.quorum, *votes]),
         weights=weighed,
+        own=acceptance.own,
     )
 
 
@@ -289,6 +408,7 @@ def toml(acceptance: Acceptance) -> str:
         "[acceptance]",
         f'rule = "{acceptance.rule}"',
         f"quorum = {acceptance.quorum}",
+        *([f'own = "{acceptance.own}"'] if acceptance.own != "count" else []),
         f"thresholds = {_inline(acceptance.thresholds)}",
     ]
     if acceptance.weights:

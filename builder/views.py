@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from builder.annotations import Standing
+from builder.core.checkpoint import answered, several
 from builder.core.estimate import Row, estimate
 from builder.core.scenario import parse_id
 from builder.core.speech import timeline
@@ -23,6 +24,7 @@ from builder.errors import ConfigError, RunError, nearest
 from builder.judges import Context
 from builder.meter import read_pulse, read_usage
 from builder.palette import COLOURS
+from builder.panel import answered_judges, asked, bench
 from builder.progress import plain
 from builder.run import Run
 
@@ -84,7 +86,25 @@ def show_status(run: Run, console: Console) -> None:
             measured, row = _measured(run, config), _failed(run, f"measure-{config}")
             table.add_row(f"measure {config}", str(measured), str(len(ledger) - measured), *row)
     console.print(table)
+    _show_answered(run, console)
     _show_usage(run, console)
+
+
+def _show_answered(run: Run, console: Console) -> None:
+    """Where something else speaks or judges than the study asks for, or one for several."""
+    pairings = run.study.vocabulary.pairings
+    counts = Counter[tuple[str, str]]()
+    for dialogue in run.dialogues:
+        pair = pairings[dialogue.pairing]
+        counts.update({(pair.first, dialogue.first_checkpoint), (pair.second, dialogue.second_checkpoint)})
+    asked_for = {name: model.checkpoint for name, model in run.study.vocabulary.models.items()}
+    speakers = answered(asked_for, counts)
+    told = [one.told("dialogues") for one in speakers] + several(speakers)
+    if asked(run):
+        judges = bench(run.reviews, asked(run))
+        told += [one.told("votes") for one in answered_judges(run, judges)] + judges.told
+    for said in filter(None, told):
+        console.print(Text(plain(said), style="yellow"), soft_wrap=True)
 
 
 def _show_usage(run: Run, console: Console) -> None:

@@ -16,11 +16,13 @@ from builder.annotations import Annotations, Opinion, Wanted
 from builder.card import front_matter
 from builder.core.bias import bias
 from builder.core.licence import non_commercial
+from builder.core.markdown import markdown
 from builder.core.part import Part
 from builder.core.speech import Measured
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict
 from builder.core.version import Release, with_versions, without_versions
 from builder.core.vocabulary import Pairing
+from builder.dataset import describe, read_manifest
 from builder.panel import asked, panel, told
 from builder.recorder import Recorder
 from builder.run import Failure, Run
@@ -288,6 +290,9 @@ def test_of_what_several_processes_measured_the_card_has_the_fullest(tmp_path):
 # The judges.
 
 
+JUDGES = ("llama3-70B", "qwen2.5-72B")
+
+
 def judged_part(run):
     """The card's words on judges, on one line, and its table of agreement by the name of the column."""
     text = card(run)
@@ -301,15 +306,45 @@ def test_the_judges_are_on_the_card_with_model_rubric_abstentions_and_agreement_
 ):
     with marked(tmp_path / "run") as run:
         text, row = judged_part(run)
-        models = run.study.vocabulary.models
         alpha = panel(run.reviews, asked(run), run.study.seed).alphas["coherence"]
-        llama = models[run.judges()["rubric-llama"].model].hub_id
-    assert f"| rubric-llama | `{llama}` | `2 0a` | 54 | 10.0 % |" in text
-    assert "| 60 | 0.0 % |" in text
+    assert "| rubric-llama | not recorded | `2 0a` | 54 | 10.0 % | 0 |" in text
+    assert "| 60 | 0.0 % | 0 |" in text
     assert row == {"criterion": "coherence", "among judges": told(alpha), "of": "54"}
     assert alpha.value < 1
     assert "annotator" not in text
     assert "leave out 0" not in text
+
+
+def test_the_judges_on_the_card_are_what_judged_and_those_of_one_checkpoint_count_once(tmp_path):
+    with marked(tmp_path / "run", checkpoint="rehearsal", rehearsal=True) as run:
+        text = " ".join(card(run).split())
+        llama = run.study.vocabulary.models[run.judges()["rubric-llama"].model].hub_id
+    assert "| rubric-llama | `rehearsal` | `2 0a` | 54 | 10.0 % | 0 |" in text
+    assert llama not in text
+    assert "**A stand-in judged as rubric-llama, rubric-qwen: what it says is no judgement" in text
+    assert "**The judges rubric-llama, rubric-qwen are one judge in different words, and count once" in text
+    assert "| criterion |" not in text
+
+
+def test_what_judged_and_is_not_the_studys_or_judged_its_own_is_said_on_the_card_and_in_the_manifest(
+    tmp_path,
+):
+    with marked(tmp_path / "run", checkpoint="my-llama", own=True) as run:
+        text = " ".join(card(run).split())
+        asked = {name: one.checkpoint for name, one in run.study.vocabulary.models.items()}
+        manifest, told = read_manifest(run.out), describe(run.out)
+    said = [
+        f"The study asks for {asked[name]} as {name}, and my-llama answered (60 votes)." for name in JUDGES
+    ]
+    assert all(f"**{markdown(one)}**" in text for one in said)
+    assert "rubric-llama 60 of 60, rubric-qwen 60 of 60" in text
+    assert 'Where what judges also spoke, its vote counts (`acceptance.own = "count"`).' in text
+    assert {(one.model, one.asked, one.served, one.count, one.differs) for one in manifest.judges} == {
+        (name, asked[name], "my-llama", 60, True) for name in JUDGES
+    }
+    assert manifest.speakers
+    assert all(one.differs and one.served == "ORG/NAME" for one in manifest.speakers)
+    assert all(one in told for one in said)
 
 
 def test_people_are_on_the_card_where_some_annotated(tmp_path):

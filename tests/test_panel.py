@@ -262,3 +262,22 @@ def test_a_run_is_calibrated_by_its_own_reviews_and_not_where_nobody_annotated_a
 )
 def test_the_toml_of_a_rule_reads_back_as_that_rule(rule):
     assert convert(tomllib.loads(toml(rule))["acceptance"], Acceptance, "printed") == rule
+
+
+def test_judges_of_one_checkpoint_do_not_agree_with_themselves():
+    def review(id, *checkpoints):
+        verdicts = (
+            Verdict(judge=name, scores={"coherence": score}, checkpoint=checkpoint)
+            for name, score, checkpoint in zip("abc", (4, 4, 2), checkpoints, strict=True)
+        )
+        return Review(id=id, verdicts=tuple(verdicts))
+
+    reviews = [review(f"p/d_{number}_3", "org/x", "org/x", "org/y") for number in range(20)]
+    found = panel(reviews, "abc", 1)
+    assert found.same == [("a", "b")]
+    assert (found.alphas["coherence"].raters, found.shared) == (2, 20)
+    alone = panel([review(f"p/d_{number}_3", *3 * ["org/x"]) for number in range(20)], "abc", 1)
+    assert (alone.shared, alone.alphas) == (0, {})
+    assert "The judges a, b, c are one judge in different words" in alone.told[0]
+    apart = panel([review(f"p/d_{number}_3", "", "", "") for number in range(20)], "abc", 1)
+    assert (apart.same, apart.alphas["coherence"].raters) == ([], 3)

@@ -44,6 +44,11 @@ def options(parser: argparse.ArgumentParser) -> None:
         "--quorum", type=int, metavar="VOTES", help="with fewer on a criterion it is undecided"
     )
     parser.add_argument(
+        "--own",
+        choices=("count", "abstain"),
+        help="whether a judge has a vote on a dialogue in which what judges also spoke",
+    )
+    parser.add_argument(
         "--yes",
         action="store_true",
         help="let the rule decide from now on; the one before stays in run.json with the date",
@@ -75,7 +80,7 @@ def do(options: argparse.Namespace) -> int:
     from builder.decisions import changed, changes, show_changes, show_rules
 
     console = Console()
-    others = options.study or options.thresholds or options.rule or options.yes
+    others = options.study or options.thresholds or options.rule or options.own or options.yes
     if options.calibrate and (others or options.quorum is not None):
         raise ConfigError(
             "--calibrate prints a rule and applies none: put it into a study, and name that one"
@@ -86,7 +91,7 @@ def do(options: argparse.Namespace) -> int:
         if options.calibrate:
             return _calibrate(run, options.passing, console)
         rule = run.rule_of(load_study(options.study)) if options.study else run.study.acceptance
-        rule = changed(rule, dict(options.thresholds), options.rule, options.quorum)
+        rule = changed(rule, dict(options.thresholds), options.rule, options.quorum, options.own)
         found = changes(run, rule)
         show_rules(run, rule, console)
         show_changes(found, console)

@@ -11,8 +11,12 @@ asked for.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
+from builder.records import Record
+
+STAND_IN = "rehearsal"
+"""What a stand-in is called, whatever it stands in for."""
 NAME = r"[A-Za-z0-9](?:(?!--|\.\.)[A-Za-z0-9._-])*"
 """One half of `ORG/NAME`, as a pattern."""
 
@@ -22,6 +26,63 @@ _SHORTEST = 7
 """So many digits of a commit name it."""
 _PLACES = frozenset({"", "/repository"})
 """Names of a place and not of what lies there: every Inference Endpoint calls its model `/repository`."""
+
+
+class Answered(Record):
+    """What answered for a model of the study."""
+
+    model: str
+    """Its name in the vocabulary."""
+    asked: str
+    """What the study asks for."""
+    served: str
+    """The checkpoint that answered; empty where that was not recorded."""
+    count: int
+    """Dialogues that it spoke in, or votes that it gave."""
+    differs: bool
+    """Whether the two differ."""
+
+    def told(self, what: str) -> str:
+        """The difference in words, such as of `dialogues`; empty where there is none, and of a stand-in, which is told as one."""
+        if not self.differs or self.served == STAND_IN:
+            return ""
+        return f"The study asks for {self.asked} as {self.model}, and {self.served} answered ({self.count:,} {what})."
+
+
+def answered(asked: Mapping[str, str], counts: Mapping[tuple[str, str], int]) -> tuple[Answered, ...]:
+    """Holds what answered against what was asked for, in the order of models and checkpoints.
+
+    Args:
+        asked: by model.
+        counts: by model and checkpoint.
+    """
+    return tuple(
+        Answered(
+            model=model,
+            asked=asked.get(model, ""),
+            served=served,
+            count=count,
+            differs=bool(served) and model in asked and differs(asked[model], served),
+        )
+        for (model, served), count in sorted(counts.items())
+    )
+
+
+def several(found: Iterable[Answered]) -> list[str]:
+    """That one checkpoint answered for several models, in words; that a stand-in did is told elsewhere."""
+    by_model: dict[str, set[str]] = {}
+    for one in found:
+        if one.served not in {"", STAND_IN}:
+            by_model.setdefault(one.model, set()).add(one.served)
+    together = groups(
+        by_model, lambda one, other: any(alike(a, b) for a in by_model[one] for b in by_model[other])
+    )
+    return [
+        f"One and the same answered for {len(names)} models of the study: {', '.join(names)} are "
+        f"{joined(sorted(set().union(*(by_model[name] for name in names))))}."
+        for names in together
+        if len(names) > 1
+    ]
 
 
 def named(name: str) -> str:

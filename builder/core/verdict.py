@@ -5,10 +5,13 @@ Law of the file: a decision is computed from the votes and the rule, never store
 
 import math
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from statistics import fmean
 from typing import Annotated, Literal, NamedTuple
 
 import msgspec
 
+from builder.core.checkpoint import alike, groups
 from builder.errors import nearest
 from builder.records import Record
 
@@ -95,6 +98,40 @@ class Acceptance(Record):
         """How much a judge counts on a criterion."""
         weights = self.weights.get(judge, 1.0)
         return weights.get(criterion, 1.0) if isinstance(weights, dict) else weights
+
+
+class Heard(NamedTuple):
+    """What one that judged said of a dialogue, in one judge's words or in several judges'."""
+
+    judges: tuple[str, ...]
+    scores: Mapping[str, float]
+    """By criterion the mean of what it gave."""
+    turns: Mapping[str, tuple[float, ...]]
+    """The same of every turn, for the criteria that are scored turn by turn."""
+
+
+def heard(verdicts: Iterable[Verdict]) -> list[Heard]:
+    """Puts the verdicts together that one checkpoint gave: judges that share one are one judge in different words."""
+    by_judge = {verdict.judge: verdict for verdict in verdicts}
+    together = groups(
+        by_judge, lambda one, other: alike(by_judge[one].checkpoint, by_judge[other].checkpoint)
+    )
+    return [_merged([by_judge[name] for name in names]) for names in together]
+
+
+def _merged(verdicts: list[Verdict]) -> Heard:
+    scores: dict[str, list[float]] = defaultdict(list)
+    turns: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+    for verdict in verdicts:
+        for criterion, score in verdict.scores.items():
+            scores[criterion].append(score)
+        for criterion, given in verdict.turns.items():
+            turns[criterion].append(given)
+    return Heard(
+        judges=tuple(verdict.judge for verdict in verdicts),
+        scores={criterion: fmean(given) for criterion, given in scores.items()},
+        turns={criterion: tuple(map(fmean, zip(*given, strict=False))) for criterion, given in turns.items()},
+    )
 
 
 class Decision(NamedTuple):

@@ -31,6 +31,7 @@ from numpy.typing import NDArray
 
 from builder.core.dialogue import Dialogue
 from builder.core.interval import Interval
+from builder.core.verdict import heard
 from builder.core.vocabulary import Vocabulary
 from builder.core.word import count_words
 from builder.progress import Bar, bar
@@ -220,7 +221,8 @@ class Held:
     outcome: NDArray[np.int8]
     """Its place in `OUTCOMES`."""
     scores: Mapping[str, NDArray[np.float32]]
-    """By criterion that models score: the mean over the judges, not-a-number where none scored."""
+    """By criterion that models score: the mean over the judges, of which those that are one count once; not-a-number where none
+    scored."""
     start: NDArray[np.int32]
     """Where its turns begin, and at the end how many there are: of shape (dialogues + 1,)."""
     emotion: NDArray[np.int16]
@@ -228,7 +230,8 @@ class Held:
     words: NDArray[np.int32]
     """Of turns: how many."""
     turn_scores: Mapping[str, NDArray[np.float32]]
-    """Of turns, by criterion that models score turn by turn: the mean over the judges, not-a-number where none scored."""
+    """Of turns, by criterion that models score turn by turn: the mean over the judges in the same way, not-a-number where none
+    scored."""
     reasons: Mapping[tuple[str, str], int]
     """Dialogues by outcome and criterion that was the reason."""
     faults: Mapping[str, Mapping[int, str]]
@@ -391,15 +394,16 @@ def _held(run: Run, progress: Bar) -> Held:
         became = decision.outcome if decision else "not judged"
         outcome.append(OUTCOMES.index(became))
         reasons.update((became, reason) for reason in (decision.reasons if decision else ()))
-        for verdict in review.verdicts if review else ():
-            if verdict.judge in panel:
-                for criterion, score in verdict.scores.items():
-                    scores[criterion][0].append(place)
-                    scores[criterion][1].append(score)
-                for criterion, given in verdict.turns.items():
-                    turn_scores[criterion][0].extend(range(len(words), len(words) + len(given)))
-                    turn_scores[criterion][1].extend(given)
-            elif verdict.reason:
+        verdicts = review.verdicts if review else ()
+        for voice in heard(verdict for verdict in verdicts if verdict.judge in panel):
+            for criterion, score in voice.scores.items():
+                scores[criterion][0].append(place)
+                scores[criterion][1].append(score)
+            for criterion, given in voice.turns.items():
+                turn_scores[criterion][0].extend(range(len(words), len(words) + len(given)))
+                turn_scores[criterion][1].extend(given)
+        for verdict in verdicts:
+            if verdict.judge not in panel and verdict.reason:
                 faults.setdefault(verdict.judge, {})[place] = verdict.reason
         emotion.extend(emotions[turn.emotion] for turn in dialogue.turns)
         words.extend(count_words(turn.text) for turn in dialogue.turns)

@@ -73,6 +73,7 @@ def _of_judges(judges: Panel) -> list[str]:
         sentences.append(
             "No two judges marked the same dialogues, so that nothing is known of how far they agree."
         )
+    sentences += judges.told
     silent = max(judges.judges, key=lambda name: judges.judges[name].abstained)
     votes = judges.judges[silent]
     abstained = share(votes.abstentions, votes.abstentions + votes.verdicts)
@@ -125,6 +126,30 @@ def _tables(judges: Panel, people: Mapping[str, Agreement]) -> list[Table]:
                 *coefficient,
             ),
             rows=tuple(rows),
+        ),
+        Table(
+            name="checkpoints",
+            title="What judged",
+            columns=(
+                Column(name="judge"),
+                Column(name="checkpoint"),
+                Column(name="stand-in"),
+                Column(name="verdicts"),
+                Column(name="abstentions"),
+                Column(name="of its own dialogues"),
+            ),
+            rows=tuple(
+                (
+                    name,
+                    one.checkpoint or "not recorded",
+                    "yes" if one.rehearsal else "no",
+                    one.verdicts,
+                    one.abstentions,
+                    one.own,
+                )
+                for name, votes in judges.judges.items()
+                for one in votes.judged
+            ),
         ),
         Table(
             name="judges",

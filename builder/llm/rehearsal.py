@@ -18,6 +18,7 @@ from typing import Annotated, Any, ClassVar, Literal, Self
 
 import msgspec
 
+from builder.core.checkpoint import STAND_IN
 from builder.core.draw import Draw
 from builder.core.part import Part
 from builder.core.prompt import Completion, Prompt
@@ -60,7 +61,7 @@ class Rehearsal(Backend):
 class _Stage:
     """An opened rehearsal."""
 
-    checkpoint = "rehearsal"
+    checkpoint = STAND_IN
     names: frozenset[str] = frozenset()
 
     def __init__(self, settings: Rehearsal) -> None:

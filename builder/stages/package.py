@@ -184,6 +184,8 @@ async def _write_dataset(run: Run, accepted: list[str], folder: Path, press: Pre
         study=run.study.name,
         rehearsal=figures.rehearsal,
         card_sha256=file_sha256(folder / CARD),
+        speakers=figures.answered,
+        judges=figures.judges,
         shards=tuple(shards),
         indexes=tuple(indexes),
         documents=tuple(

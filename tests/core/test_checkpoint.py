@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.core.checkpoint import alike, differs, groups, joined, named
+from builder.core.checkpoint import alike, answered, differs, groups, joined, named, several
 
 LLAMA, SHA = "meta-llama/Llama-3.1-8B-Instruct", "0e9e39f249a16976918f6564b8830bc894c89659"
 
@@ -73,3 +73,25 @@ def test_groups_hold_every_name_once_beside_those_that_are_the_same(numbers):
     assert sorted(name for group in found for name in group) == sorted(map(str, numbers))
     assert len(found) == len({number % 3 for number in numbers})
     assert all(len({int(name) % 3 for name in group}) == 1 for group in found)
+
+
+def test_what_answered_stands_beside_what_was_asked_for_and_the_difference_is_told_in_words():
+    counts = {("a", "my-llama"): 20, ("a", f"{LLAMA}@{SHA}"): 3, ("b", "my-llama"): 7, ("b", ""): 1}
+    found = answered({"a": LLAMA, "b": "org/b"}, counts | {("b", "rehearsal"): 2, ("gone", "x"): 1})
+    told = [one.told("dialogues") for one in found]
+    assert [(one.model, one.served, one.differs) for one in found] == [
+        ("a", f"{LLAMA}@{SHA}", False),
+        ("a", "my-llama", True),
+        ("b", "", False),
+        ("b", "my-llama", True),
+        ("b", "rehearsal", True),
+        ("gone", "x", False),
+    ]
+    assert [*filter(None, told)] == [
+        f"The study asks for {LLAMA} as a, and my-llama answered (20 dialogues).",
+        "The study asks for org/b as b, and my-llama answered (7 dialogues).",
+    ]
+    assert several(found) == [
+        f"One and the same answered for 2 models of the study: a, b are {LLAMA}@{SHA}, my-llama."
+    ]
+    assert several(answered({}, {("a", "rehearsal"): 1, ("b", "rehearsal"): 1})) == []

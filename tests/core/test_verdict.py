@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.core.verdict import Abstention, Acceptance, Review, Verdict, decide, panel_score
+from builder.core.verdict import Abstention, Acceptance, Review, Verdict, decide, heard, panel_score
 from builder.errors import ConfigError
 from builder.records import convert, encode
 
@@ -315,3 +315,42 @@ def test_a_verdict_is_read_back_with_its_scores_in_the_order_they_were_asked_in(
     read = msgspec.json.decode(encode(verdict), type=Verdict)
     assert read == verdict
     assert list(read.scores) == ["safety", "coherence", "emotion"]
+
+
+@pytest.mark.parametrize("rule", ["majority", "unanimous", "mean"])
+def test_a_judge_of_its_own_dialogue_has_a_vote_or_none_as_the_rule_says(rule):
+    review = Review(
+        id="p/d_1_3",
+        verdicts=(
+            Verdict(judge="own", scores={"coherence": 5}, own=True),
+            Verdict(judge="other", scores={"coherence": 2}),
+        ),
+    )
+    counting = Acceptance(thresholds={"coherence": 3}, rule=rule, weights={"own": 3.0})
+    abstaining = msgspec.structs.replace(counting, own="abstain")
+    assert decide(review, counting).outcome == ("rejected" if rule == "unanimous" else "accepted")
+    assert decide(review, abstaining).outcome == "rejected"
+    assert panel_score(review, "coherence", abstaining) == 2
+    quorate = msgspec.structs.replace(abstaining, quorum=2)
+    assert decide(review, quorate).outcome == "undecided"
+
+
+def test_a_verdict_older_than_what_judged_is_read_as_not_its_own():
+    old = msgspec.json.decode(b'{"judge": "a", "scores": {"coherence": 4}}', type=Verdict)
+    assert (old.checkpoint, old.rehearsal, old.own) == ("", False, False)
+    abstained = msgspec.json.decode(b'{"judge": "a", "reason": "no JSON"}', type=Abstention)
+    assert (abstained.checkpoint, abstained.rehearsal, abstained.own) == ("", False, False)
+
+
+def test_verdicts_of_one_checkpoint_are_heard_as_one_and_those_of_none_or_another_apart():
+    one = Verdict(
+        judge="a", scores={"coherence": 4, "domain": 5}, turns={"coherence": (3, 5)}, checkpoint="org/x"
+    )
+    other = Verdict(
+        judge="b", scores={"coherence": 2}, turns={"coherence": (1, 3)}, checkpoint="org/x@abc1234"
+    )
+    third = Verdict(judge="c", scores={"coherence": 1}, checkpoint="org/y")
+    old = Verdict(judge="d", scores={"coherence": 1})
+    first, *rest = heard([one, other, third, old, msgspec.structs.replace(old, judge="e")])
+    assert first == (("a", "b"), {"coherence": 3, "domain": 5}, {"coherence": (2, 4)})
+    assert [voice.judges for voice in rest] == [("c",), ("d",), ("e",)]
