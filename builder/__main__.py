@@ -26,7 +26,7 @@ from builder.commands import commands
 from builder.config import Site, Study, load_site, load_study
 from builder.core.part import Part
 from builder.errors import ConfigError, DeepDialogueError, in_one_line
-from builder.folders import opened
+from builder.folders import opened, run_folder
 from builder.pipeline import STAGES, generate_and_judge, stage
 from builder.progress import say
 from builder.run import TWINS, Run, Tally, begun
@@ -277,6 +277,12 @@ def _opened(options: argparse.Namespace) -> Iterator[_Place]:
     site = load_site(options.site) if options.site else None
     folder = options.run or str(Path("runs") / (study.name if study else ""))
     part = getattr(options, "part", None)
+    if not is_url(folder):
+        run_folder(Path(folder))
+    if options.verb in {"build", "package"}:
+        from builder.stages.package import destination
+
+        destination(options.out, None if is_url(folder) else Path(folder))
     if is_url(folder) and part is not None:
         with _at_desk(Share(folder), study, site, part) as desk:
             yield desk
@@ -321,7 +327,10 @@ def _stage(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
+    from builder.stages.package import refuse_foreign
+
     with _opened(options) as place:
+        refuse_foreign(place.run)
         site, tallies = place.run.site, []
         together = ("generate", "judge") if site is not None and site.overlap else ()
         for name in STAGES:

@@ -34,6 +34,8 @@ from builder.core.row import Row
 from builder.core.scenario import parse_id
 from builder.core.speech import Samples, join
 from builder.errors import ConfigError, DatasetError, SourceError, nearest
+from builder.files import listed
+from builder.folders import writable
 from builder.ledger import Ledger
 from builder.progress import bar, say
 from builder.records import Record, convert, encode
@@ -146,6 +148,8 @@ def export(source: Path, out: Path, options: Options) -> Tally:
         Options,
         "export",
     )
+    writable(out, "--out", kind=DatasetError)
+    _refuse_other(out)
     with opened(source, options.config) as held:
         chosen = _chosen(held.splits, options, source)
         with _pinned(out, _Pin(source=held.identity, options=options)) as ledger:
@@ -192,12 +196,23 @@ def _hint(name: str, known: Iterable[str]) -> str:
     return hint if len(hint) < _MOST_HINT else f"names are such as {min(known)!r}"
 
 
+_REPAIR = "name another folder with --out, or move this one away"
+
+
+def _refuse_other(out: Path) -> None:
+    if (
+        out.is_dir()
+        and not (out / OPTIONS).exists()
+        and any(path.name[0] != "." for path in listed(out.iterdir()))
+    ):
+        raise DatasetError(f"{out} exists and is no export: {_REPAIR}")
+
+
 @contextmanager
 def _pinned(out: Path, pin: _Pin) -> Iterator[Ledger[Exported]]:
     """Keeps a folder to one source and one set of options, and other processes from it."""
-    path, repair = out / OPTIONS, "name another folder with --out, or move this one away"
-    if out.is_dir() and not path.exists() and any(not inner.name.startswith(".") for inner in out.iterdir()):
-        raise DatasetError(f"{out} exists and is no export: {repair}")
+    path, repair = out / OPTIONS, _REPAIR
+    _refuse_other(out)
     out.mkdir(parents=True, exist_ok=True)
     lock = FileLock(out / ".lock")
     try:

@@ -11,7 +11,6 @@ not at all, and the same run gives the same bytes.
 import base64
 import csv
 import io
-import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -38,6 +37,7 @@ from builder.evidence import (
 from builder.extras import extra
 from builder.figures import written
 from builder.files import is_junk
+from builder.folders import writable
 from builder.markup import STYLE, chat
 from builder.progress import bar
 from builder.run import Run
@@ -68,7 +68,7 @@ def report(run: Run, out: Path, options: Options, only: Sequence[str] = ()) -> d
     for name in only:
         if name not in known:
             raise ConfigError(f"no finding is called {name!r}: {nearest(name, known)}")
-    place = Path(os.path.realpath(out))
+    place = writable(out, "--out", replaced=True)
     _refuse_foreign(place)
     evidence = gather(run, options)
     files: dict[str, bytes] = {}
@@ -91,10 +91,6 @@ def report(run: Run, out: Path, options: Options, only: Sequence[str] = ()) -> d
 
 def _refuse_foreign(out: Path) -> None:
     repair = "name another folder with --out"
-    if Path.cwd().is_relative_to(out):
-        raise ConfigError(f"{out} is replaced as a whole, and this is run in it: {repair}")
-    if out.exists() and not out.is_dir():
-        raise ConfigError(f"{out} is a file: {repair}")
     own = re.compile(
         rf"{re.escape(PAGE)}|(figures|tables)/({'|'.join(names())})-[\w.-]+\.(svg|png|csv)", re.ASCII
     )

@@ -8,7 +8,7 @@ import asyncio
 from pathlib import Path
 
 from builder.config import load_study
-from builder.folders import to_write
+from builder.folders import run_folder, to_write
 from builder.progress import say
 from builder.run import Run
 
@@ -68,7 +68,7 @@ def do(options: argparse.Namespace) -> int:
 
     sources = [where(source) for source in options.sources]
     chosen = Chosen(tuple(options.domains), tuple(options.pairings), options.connections, options.full)
-    with Run(options.run, load_study(options.study)) as run:
+    with Run(run_folder(options.run), load_study(options.study)) as run:
         tally = asyncio.run(ingest(run, *sources, chosen=chosen))
         say(f"ingest: {tally.done} done, {tally.skipped} done before, {tally.failed} refused")
         for failure in run.unresolved("ingest"):

@@ -17,7 +17,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from builder.errors import ConfigError
-from builder.folders import to_write
+from builder.folders import to_write, writable
 from builder.progress import say
 from builder.records import convert, encode
 from builder.run import Run
@@ -76,6 +76,10 @@ def do(options: argparse.Namespace) -> int:
     """Does it."""
     if options.out is not None and options.out.suffix not in {".csv", ".json"}:
         raise ConfigError(f"--out {options.out}: name a file that ends in .csv or .json")
+    if options.out is not None:
+        if options.out.is_dir():
+            raise ConfigError(f"--out {options.out}: it is a folder: name a file")
+        writable(options.out.parent, "--out")
     with Run(options.run, writable=False) as run:
         if options.results:
             _show(run, options)

@@ -7,6 +7,7 @@ import argparse
 import time
 from pathlib import Path
 
+from builder.folders import run_folder
 from builder.progress import say
 
 HELP = "bring a shared run into a folder of one's own, or what is new of it"
@@ -30,7 +31,7 @@ def do(options: argparse.Namespace) -> int:
     from builder.share import Share
 
     begin = time.monotonic()
-    heads = Share(options.url).pull(options.run, audio=options.audio)
+    heads = Share(options.url).pull(run_folder(options.run, "RUN"), audio=options.audio)
     say(
         f"pull: {len(heads)} parts, {sum(heads.values())} commits in {options.run}, {time.monotonic() - begin:.1f} s"
     )

@@ -7,7 +7,6 @@ Law of the file: the dataset depends on what the ledgers say, not on the order t
 
 import asyncio
 import hashlib
-import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -40,6 +39,7 @@ from builder.dataset import (
 )
 from builder.errors import DatasetError, RunError, SourceError
 from builder.files import listed
+from builder.folders import writable
 from builder.gallery import can_draw, gallery
 from builder.index import path_of, write_index
 from builder.progress import Bar, bar, say
@@ -59,6 +59,8 @@ class Cell(NamedTuple):
     """Of its dialogues, sorted."""
 
 
+_RECORD = "package.json"
+
 Press = Callable[[Run, Path, list[Cell]], Awaitable[list[Written]]]
 """Writes the shards of these cells into a folder, and gives what it wrote of each."""
 
@@ -67,7 +69,7 @@ _SHAPING = (
     "agreement card croissant dataset figures gallery index palette panel shards sounds stages/package",
     "evidence/__init__ evidence/emotions core/annotation core/bias core/dialogue core/draw core/emotion core/interval",
     "core/licence core/markdown core/prosody core/row core/scenario core/speech core/statistics core/verdict core/version",
-    "core/vocabulary",
+    "core/vocabulary core/word",
 )
 """The files of `builder` that decide what is in a dataset, and how; a change of any other leaves every dataset current."""
 _LIBRARIES = ("pyarrow", "datasets", "jinja2", "pyyaml")
@@ -112,10 +114,10 @@ async def package(run: Run, press: Press | None = None) -> Tally:
         raise RunError(
             f"{run.folder}: none of its {len(run.dialogues)} dialogues is accepted: `deepdialogue status` shows what is owed"
         )
-    out, record = _place(run.out), run.folder / "package.json"
+    out, record = destination(run.out, run.folder), run.folder / _RECORD
     with _alone(out):
+        refuse_foreign(run)
         source, last = _source(run), _last(record)
-        _refuse_foreign(run, out, last)
         if last and last.source == source and (held := _found_whole(out, last, verify=run.verify)):
             if held != last.files:
                 put(record, [encode(msgspec.structs.replace(last, files=held, out=str(out)))])
@@ -132,19 +134,28 @@ async def package(run: Run, press: Press | None = None) -> Tally:
     return Tally(done=len(accepted), failed=lost)
 
 
-def _place(out: Path) -> Path:
-    """Where the dataset goes: where a link leads, so that what is replaced is the old dataset and not the link."""
-    place = Path(os.path.realpath(out))
+def destination(out: Path, run: Path | None) -> Path:
+    """Where the dataset goes: where a link leads, so that what is replaced is the old dataset and not the link.
+
+    Args:
+        out: as it was named.
+        run: the folder of the run; None where it is shared.
+
+    Raises:
+        DatasetError: no dataset can be put there.
+    """
+    place, repair = writable(out, "--out", replaced=True, kind=DatasetError), "name another folder with --out"
     try:
         str(place).encode()
     except UnicodeEncodeError:
         raise DatasetError(
-            f"{out} is not UTF-8, and no Parquet file can be written there: name another --out"
+            f"--out {str(out)!r} is not UTF-8, and no Parquet file can be written there: {repair}"
         ) from None
-    if Path.cwd().is_relative_to(place):
-        raise DatasetError(
-            f"{out} is replaced as a whole, and this is run in it: name another folder with --out"
-        )
+    for held in (run.resolve(),) if run else ():
+        if held.is_relative_to(place) or place.is_relative_to(held):
+            raise DatasetError(
+                f"--out {out}: it is replaced as a whole, and the run {run} is there or around it: {repair}"
+            )
     return place
 
 
@@ -274,9 +285,14 @@ def _changed(out: Path, last: _Packaged, suspect: list[str]) -> Iterator[str]:
             yield f"{out / path} was changed"
 
 
-def _refuse_foreign(run: Run, out: Path, last: _Packaged | None) -> None:
-    """Refuses to take away what is not this run's dataset, however damaged that may be."""
-    if not out.exists() or (out.is_dir() and not listed(out.iterdir())):
+def refuse_foreign(run: Run) -> None:
+    """Refuses to take away what is not this run's dataset, however damaged that may be.
+
+    Raises:
+        DatasetError: its place is taken, or there can be no dataset.
+    """
+    out, last = destination(run.out, run.folder), _last(run.folder / _RECORD)
+    if not out.exists() or not listed(out.iterdir()):
         return
     repair = "name another folder with --out, or move this one away"
     own = last.files if last and last.out == str(out) and _holds_any(out, last) else {}

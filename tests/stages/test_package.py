@@ -241,7 +241,18 @@ def test_a_dataset_is_made_again_by_another_version_only_of_what_shapes_it(run, 
                 lambda file, name=name: "changed" if file.name == name else file_sha256(file),
             )
             assert packaged(run) == tally
-    brings = {"run", "config", "errors", "records", "progress", "whole", "files", "extras", "annotations"}
+    brings = {
+        "run",
+        "config",
+        "errors",
+        "records",
+        "progress",
+        "whole",
+        "files",
+        "extras",
+        "annotations",
+        "folders",
+    }
     builder, due, seen = Path(package_module.__file__).parents[1], [Path(package_module.__file__)], set()
     while due:
         path = due.pop()
@@ -249,7 +260,7 @@ def test_a_dataset_is_made_again_by_another_version_only_of_what_shapes_it(run, 
             seen.add(path)
             due += imported(builder, path)
     named = {builder / f"{name}.py" for line in package_module._SHAPING for name in line.split()}
-    assert {str(path) for path in seen} == {str(path) for path in named}
+    assert seen == named, f"package._SHAPING is to name {seen - named}, and not {named - seen}"
 
 
 def imported(builder, path):
