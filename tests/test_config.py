@@ -126,6 +126,7 @@ def test_a_study_or_site_that_is_not_shipped_is_answered_with_the_nearest():
         'note = "hf_abcdefghijklmnopqrstuvwxyz"',
         'url = "http://me:hunter2@example.com"',
         'headers = { authorization = "Bearer abcdefghijkl" }',
+        'extra = { provider = { api_key = "abc" } }',
     ],
 )
 def test_a_secret_in_a_site_is_refused_and_not_repeated(tmp_path, line):

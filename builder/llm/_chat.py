@@ -32,6 +32,8 @@ class _Message(msgspec.Struct):
 class _Choice(msgspec.Struct):
     message: _Message
     finish_reason: Any = None
+    error: Any = None
+    """OpenRouter's word for what happened behind it."""
 
 
 class Answer(msgspec.Struct):
@@ -51,6 +53,8 @@ class Answer(msgspec.Struct):
         if not self.choices:
             raise TryError("an answer without choices", "error")
         choice, usage = self.choices[0], _usage(self.usage)
+        if choice.error:
+            raise TryError(f"broke off: {_words(choice.error) or choice.error}", "error")
         said, thought = _parts(choice.message.content)
         told = next((text for key in _THOUGHTS if (text := _words(getattr(choice.message, key)))), "")
         details = usage.get("completion_tokens_details")
@@ -201,7 +205,10 @@ def _words(value: Any) -> str:
     if isinstance(value, list):
         return "".join(map(_words, value))
     if isinstance(value, dict):
-        return next((text for key in ("text", *_THOUGHTS, "content") if (text := _words(value.get(key)))), "")
+        return next(
+            (text for key in ("text", *_THOUGHTS, "content", "message") if (text := _words(value.get(key)))),
+            "",
+        )
     return ""
 
 

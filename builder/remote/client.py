@@ -154,6 +154,8 @@ class Client:
         except aiohttp.ClientResponseError as error:
             raise ProtocolError(f"{where}: not HTTP: {excerpt(error.message, self._token)}") from None
         except (aiohttp.ClientError, OSError) as error:
+            if isinstance(error, aiohttp.ClientProxyConnectionError):
+                where += ": the proxy that the environment names"
             said = excerpt(str(error), self._token) or type(error).__name__
             raise TryError(f"{where}: {said}", "connection") from None
         except ValueError as error:

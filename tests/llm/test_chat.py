@@ -100,6 +100,7 @@ def test_what_the_answer_says_has_answered_is_kept(server):
         {"choices": []},
         {"choices": [{"message": {"content": "Hal"}, "finish_reason": "abort"}]},
         {"choices": [{"message": {"content": None}, "finish_reason": "error"}]},
+        {"choices": [{"message": {"content": "Hal"}, "error": {"code": 502, "message": "Upstream"}}]},
     ],
 )
 def test_an_answer_that_failed_behind_its_200_is_asked_again(server, backend, broken):
