@@ -1,23 +1,36 @@
 # make quickstart   the whole pipeline on embedded defaults, ending in dist/deepdialogue
 # make test         everything that is promised, in environments made here
+# make test-light   the same on another Python without PyTorch: PYTHON=python3.13
 # make check        format, lint, strict types, floors
 # make bench        ratios against a bare loop doing the same; PEERS=1 and FULL=1 add to it
+# make lock         the newest releases of everything become those that are installed
 #
-# Python 3.11, make and a C toolchain are all a machine needs. A machine that wants another build of
+# Python 3.11, make and a C toolchain are all a machine needs. Every environment has exactly the releases
+# that .ci/locks pins; NEWEST=1 makes others, of the newest releases. A machine that wants another build of
 # PyTorch says so: make test TORCH='torch==2.13.0'.
 PYTHON ?= python3.11
 TORCH ?= torch==2.13.0
 PIP = -m pip install --quiet --disable-pip-version-check
-LIGHT = .venv
-TEST = .venvs/test
-COMPAT = .venvs/datasets-3.6 .venvs/datasets-4.8
+LOCKS = .ci/locks
+RELEASES = $(if $(NEWEST),-newest)
+LIGHT = .venv$(if $(NEWEST),s/light-newest)
+TEST = .venvs/test$(RELEASES)
+COMPAT = .venvs/datasets-3.6$(RELEASES) .venvs/datasets-4.8$(RELEASES)
+# For test-light, by the number of its Python.
+OTHER = $(patsubst python%,%,$(notdir $(PYTHON)))$(RELEASES)
+OTHER_LIGHT = .venvs/light-$(OTHER)
+OTHER_TEST = .venvs/test-light-$(OTHER)
+PYTHONS = $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/python\1/p' pyproject.toml)
+# An interpreter by its name: one on the PATH that runs, or one that pyenv holds and has not switched on.
+interpreter = $(or $(shell $(1) -c 'import sys; print(sys.executable)' 2>/dev/null),$(shell \
+  ls -d "$$(pyenv root 2>/dev/null)"/versions/*/bin/$(1) 2>/dev/null | sort -V | tail -1),$(1))
 # Hundreds of processes are started: what they compile is kept, whatever the caller's shell prefers.
 unexport PYTHONDONTWRITEBYTECODE
 PEER_VENVS = $(patsubst benchmarks/%.txt,.venvs/%,$(wildcard benchmarks/peers/*.txt))
 
-.PHONY: help quickstart test check bench format clean
+.PHONY: help quickstart test test-light check bench lock format clean
 help:
-	@sed -n '1,/^$$/s/^# \{0,1\}//p' Makefile | head -4
+	@sed -n '1,/^#$$/s/^# \{0,1\}//p' Makefile
 
 quickstart: $(LIGHT)/.installed
 	$(LIGHT)/bin/deepdialogue build quickstart --site rehearsal --run runs/quickstart --out dist/deepdialogue
@@ -28,7 +41,12 @@ test: $(LIGHT)/.installed $(TEST)/.installed $(COMPAT:%=%/.installed)
 	@# Three share two cores, for many tests wait for other processes; in the order of the files, in which those that wait longest begin.
 	$(TEST)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/core $(ARGS)
 
+test-light: $(OTHER_LIGHT)/.installed $(OTHER_TEST)/.installed
+	$(OTHER_LIGHT)/bin/deepdialogue build quickstart --site rehearsal --run runs/quickstart-$(OTHER) --out dist/quickstart-$(OTHER)
+	$(OTHER_TEST)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+
 check: $(TEST)/.installed
+	$(if $(NEWEST),,@for lock in test test-light light; do $(TEST)/bin/python .ci/locked.py $$lock || exit 1; done)
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/mypy
@@ -55,17 +73,32 @@ format: $(TEST)/.installed
 clean:
 	rm -rf $(LIGHT) .venvs dist runs
 
-$(LIGHT)/.installed: pyproject.toml
-	@echo "installing the light environment into $(LIGHT) (no PyTorch)"
-	@$(PYTHON) -m venv $(LIGHT)
-	@$(LIGHT)/bin/python $(PIP) --editable '.[rehearsal]'
+# Makes $(1) by the lock $(2): PyTorch first where $(3) names it, for it is in no lock; then exactly what is pinned, and this
+# project where $(4) names it. What is built on the way is built by pinned releases as well.
+define install
+	@echo "installing $(if $(NEWEST),the newest of )$(LOCKS)/$(2)$(if $(NEWEST),.in,.txt) into $(1)"
+	@$(call interpreter,$(PYTHON)) -m venv $(1)
+	@$(if $(NEWEST),$(1)/bin/python $(PIP) --upgrade --upgrade-strategy eager --requirement $(LOCKS)/$(2).in $(3))
+	@$(if $(NEWEST)$(if $(3),,no PyTorch),,$(1)/bin/python $(PIP) --constraint $(LOCKS)/$(2).txt $(3))
+	@$(if $(NEWEST),,$(BUILT) $(1)/bin/python $(PIP) --no-deps --requirement $(LOCKS)/$(2).txt $(4))
+	@$(if $(NEWEST),,$(1)/bin/python .ci/locked.py $(2))
+endef
+BUILT = PIP_CONSTRAINT=$(LOCKS)/build.txt PIP_BUILD_CONSTRAINT=$(LOCKS)/build.txt
+WANTED = pyproject.toml $(wildcard $(LOCKS)/*)
+
+lock:
+	@$(call interpreter,$(firstword $(PYTHONS))) .ci/lock.py '$(TORCH)' $(foreach each,$(PYTHONS),$(call interpreter,$(each)))
+
+$(LIGHT)/.installed $(OTHER_LIGHT)/.installed: %/.installed: $(WANTED)
+	$(call install,$*,light,,--editable .)
 	@touch $@
 
-$(TEST)/.installed: pyproject.toml
-	@echo "installing the test environment into $(TEST) (with PyTorch)"
-	@$(PYTHON) -m venv $(TEST)
-	@$(TEST)/bin/python $(PIP) '$(TORCH)'
-	@$(TEST)/bin/python $(PIP) --editable '.[rehearsal,speech,xtts,orpheus,transformers,torchcodec,web,report,ray,s3,check,test]'
+$(OTHER_TEST)/.installed: %/.installed: $(WANTED)
+	$(call install,$*,test-light,,--editable .)
+	@touch $@
+
+$(TEST)/.installed: %/.installed: $(WANTED)
+	$(call install,$*,test,'$(TORCH)',--editable .)
 	@# The registry's torchaudio is linked against CUDA. Beside another build of PyTorch its Python part is all that is needed.
 	@$(TEST)/bin/python -c 'import torchaudio' 2>/dev/null || rm -f $(TEST)/lib/python3*/site-packages/torchaudio/lib/*.so
 	@$(TEST)/bin/python -c 'import torchaudio'
@@ -77,12 +110,8 @@ $(TEST)/.installed: pyproject.toml
 	@touch $@
 
 # One environment for each `datasets` that readers still have (the newest is in the two above).
-.venvs/datasets-3.6/.installed: PINS = 'datasets[audio]==3.6.0'
-.venvs/datasets-4.8/.installed: PINS = 'datasets==4.8.5' soundfile
-$(COMPAT:%=%/.installed): .venvs/%/.installed: pyproject.toml
-	@echo "installing $* into .venvs/$*"
-	@$(PYTHON) -m venv .venvs/$*
-	@.venvs/$*/bin/python $(PIP) $(PINS)
+$(COMPAT:%=%/.installed): .venvs/%$(RELEASES)/.installed: $(WANTED)
+	$(call install,.venvs/$*$(RELEASES),$*)
 	@touch $@
 
 # One for each peer of the benchmarks, with exactly what its file pins: no two of them can share one.

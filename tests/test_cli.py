@@ -26,9 +26,10 @@ from tests.commands import (
     tree,
     wait_for,
 )
+from tests.environments import place
 
 ROOT = Path(__file__).parent.parent
-LIGHT = ROOT / ".venv/bin/python"
+LIGHT = place("light") / "bin/python"
 
 
 def python():

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.environments import interpreter, place
 from tests.loading import CONFIGS, fingerprint
 from tests.packaged import RATE, SHARDS, package, rows
 
@@ -28,11 +29,11 @@ TORCH = (
 """torchcodec and what it imports, lent by one environment to another."""
 
 ENVIRONMENTS = {
-    "5.2, light": ".venv",
-    "5.2, with torchcodec": ".venvs/test",
-    "4.8": ".venvs/datasets-4.8",
-    "4.8, with torchcodec": ".venvs/datasets-4.8",
-    "3.6": ".venvs/datasets-3.6",
+    "5.2, light": "light",
+    "5.2, with torchcodec": "test",
+    "4.8": "datasets-4.8",
+    "4.8, with torchcodec": "datasets-4.8",
+    "3.6": "datasets-3.6",
 }
 DECODING = [name for name in ENVIRONMENTS if "torchcodec" in name or name == "3.6"]
 """Where `datasets` can decode audio by itself."""
@@ -48,9 +49,7 @@ def run(tmp_path_factory):
     """Runs a named environment's Python, offline and with a cache of its own."""
 
     def run(name, *arguments, cwd):
-        python = ROOT / ENVIRONMENTS[name] / "bin" / "python"
-        if not python.exists():
-            pytest.skip(f"{ENVIRONMENTS[name]} is missing: `make test` makes it")
+        python = interpreter(ENVIRONMENTS[name])
         home = tmp_path_factory.mktemp("home")
         environment = os.environ | {
             "HF_HOME": str(home),
@@ -71,7 +70,7 @@ def run(tmp_path_factory):
 
 def _lent(home):
     """A folder of links to the torchcodec of the test environment."""
-    (packages,) = (ROOT / ENVIRONMENTS["5.2, with torchcodec"]).glob("lib/python3.*/site-packages")
+    (packages,) = place("test").glob("lib/python3.*/site-packages")
     lent = home / "lent"
     lent.mkdir()
     for module in TORCH:

@@ -12,11 +12,12 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import jinja2
 import msgspec
 
+from builder import precision
 from builder.batches import Batches
 from builder.core.checkpoint import named
 from builder.core.prompt import Completion, Decoding, Prompt
@@ -53,8 +54,8 @@ class Transformers(Backend):
     """A folder that holds the model, or a repository to take instead of the study's."""
     device: str | None = None
     """As PyTorch says it, such as `cuda:1`; by default the GPU where there is one, else the CPU."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
-    """`auto` is what the weights were saved in."""
+    dtype: precision.Precision = "auto"
+    """`auto` is what the weights were saved in, or float32 on a CPU that cannot work in that."""
     limit: Annotated[int, msgspec.Meta(ge=1)] = 16
     """Prompts in one batch; memory grows with it."""
     extra: dict[str, Any] = {}
@@ -84,13 +85,13 @@ class Transformers(Backend):
         torch, transformers = extra("torch", "transformers"), extra("transformers", "transformers")
         source = self.path or model.hub_id
         revision = None if self.path else model.revision
-        device = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
+        device = precision.device(torch, self.device, self.dtype)
         try:
             tokenizer = transformers.AutoTokenizer.from_pretrained(source, revision=revision)
             network = transformers.AutoModelForCausalLM.from_pretrained(
                 source, revision=revision, dtype=self.dtype
             )
-            network = network.to(device).eval()
+            network = precision.fitted(torch, network.to(device)).eval()
         except Exception as error:  # noqa: BLE001 - an error of safetensors, or of a GPU that is absent, is of no narrower kind
             raise ConfigError(
                 f"transformers cannot load {source!r} on {device!r}: {first_line(error)}"

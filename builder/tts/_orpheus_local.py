@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import torch
 
+from builder import precision
 from builder.batches import Batches
 from builder.core.speech import Sampling
 from builder.errors import ConfigError, first_line
@@ -147,19 +148,22 @@ class _Local:
 
 
 @asynccontextmanager
-async def open_local(source: str, checkpoint: str, device: str | None, rows: int) -> AsyncIterator[_Local]:
+async def open_local(
+    source: str, checkpoint: str, device: str | None, dtype: str, rows: int
+) -> AsyncIterator[_Local]:
     """Loads the model and starts the one thread that runs it.
 
     Args:
         source: a folder, which is taken for the checkpoint, or a repository on the Hub.
         checkpoint: what a folder is taken for.
         device: as PyTorch says it; None takes a GPU where there is one.
+        dtype: as PyTorch calls it; `auto` is what it was saved in, or float32 on a CPU that cannot work in that.
         rows: prompts in one batch.
 
     Raises:
-        ConfigError: it cannot be loaded, or it is not an Orpheus.
+        ConfigError: it cannot be loaded, it is not an Orpheus, or the CPU cannot work in `dtype`.
     """
-    loaded = await asyncio.to_thread(_load, source, checkpoint, device)
+    loaded = await asyncio.to_thread(_load, source, checkpoint, device, dtype)
     async with Batches(loaded.checkpoint, loaded.generate, rows) as batches:
         try:
             yield _Local(loaded.checkpoint, rows, loaded, batches)
@@ -167,13 +171,13 @@ async def open_local(source: str, checkpoint: str, device: str | None, rows: int
             loaded.stopped.set()
 
 
-def _load(source: str, checkpoint: str, device: str | None) -> _Loaded:
+def _load(source: str, checkpoint: str, device: str | None, dtype: str) -> _Loaded:
     transformers = extra("transformers", "orpheus")
-    device = device or ("cuda" if torch.cuda.is_available() else "cpu")
+    device = precision.device(torch, device, dtype)
     try:
         tokenizer = transformers.AutoTokenizer.from_pretrained(source)
-        network = transformers.AutoModelForCausalLM.from_pretrained(source, dtype="auto")
-        network = network.to(device).eval()
+        network = transformers.AutoModelForCausalLM.from_pretrained(source, dtype=dtype)
+        network = precision.fitted(torch, network.to(device)).eval()
     except Exception as error:  # noqa: BLE001 - an error of safetensors, or of a GPU that is absent, is of no narrower kind
         said = first_line(error).partition(". ")[0]
         raise ConfigError(

@@ -17,6 +17,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from builder import precision
 from builder.batches import Batches
 from builder.core.draw import seed_of
 from builder.core.emotion import Emotion
@@ -73,6 +74,8 @@ class Orpheus(Remote, Engine, kw_only=True):
     """A folder that holds SNAC at 24 kHz, or its repository on the Hub."""
     device: str | None = None
     """Of SNAC, and of `transformers`, as PyTorch says it; by default the GPU where there is one, else the CPU."""
+    dtype: precision.Precision = "auto"
+    """For `transformers`: `auto` is what the checkpoint was saved in, or float32 on a CPU that cannot work in that."""
     batch: Annotated[int, msgspec.Meta(ge=1)] = 8
     """Clips that a GPU decodes at once, and prompts that `transformers` generates from at once; memory grows with it."""
     max_tokens: Annotated[int, msgspec.Meta(ge=256, le=4096)] = _TGI_MAX_TOKENS
@@ -94,11 +97,13 @@ class Orpheus(Remote, Engine, kw_only=True):
             )
 
     def prepare(self, voices: Sequence[Voice], emotions: Sequence[Emotion]) -> None:  # noqa: ARG002 - it acts no class
-        """Looks whether these are the checkpoint's own voices.
+        """Looks whether these are the checkpoint's own voices, and whether the CPU can work in `dtype`.
 
         Raises:
-            ConfigError: one is not.
+            ConfigError: one is not, or it cannot.
         """
+        if self.url is None and self.dtype in precision.HALF:
+            precision.device(extra("torch", "orpheus"), self.device, self.dtype)
         for voice in voices:
             _check_voice(voice)
 
@@ -132,7 +137,7 @@ class Orpheus(Remote, Engine, kw_only=True):
             return (open_tgi if self.api == "tgi" else open_vllm)(self.url, self, self.checkpoint)
         from builder.tts._orpheus_local import open_local
 
-        return open_local(self.path or self.checkpoint, self.checkpoint, self.device, self.batch)
+        return open_local(self.path or self.checkpoint, self.checkpoint, self.device, self.dtype, self.batch)
 
 
 def _check_voice(voice: Voice) -> None:

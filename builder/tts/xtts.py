@@ -12,10 +12,11 @@ import os
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
+from builder import precision
 from builder.core.emotion import Emotion
 from builder.core.speech import Voice
 from builder.errors import ConfigError
@@ -40,7 +41,7 @@ class Xtts(Engine):
     """The folder with the reference clips: RAVDESS's, or any beside a references.toml."""
     device: str | None = None
     """As PyTorch says it, such as `cuda:1`; by default the GPU where there is one, else the CPU."""
-    dtype: Literal["auto", "float32", "bfloat16", "float16"] = "auto"
+    dtype: precision.Precision = "auto"
     """Of the GPT. `auto` is float16 on a GPU, nearer to float32 than bfloat16 and what the library's own acceleration takes, and
     float32 on the CPU. The vocoder and what listens to the references are float32 anywhere."""
     batch: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -54,8 +55,10 @@ class Xtts(Engine):
         """Looks whether there are the model's files, and a reference clip of every voice in the class of every emotion.
 
         Raises:
-            ConfigError: says what is missing.
+            ConfigError: says what is missing, or that the CPU cannot work in `dtype`.
         """
+        if self.dtype in precision.HALF:
+            precision.device(extra("torch", "xtts"), self.device, self.dtype)
         check(Path(self.path))
         References(Path(self.references)).check(voices, emotions)
 
@@ -73,6 +76,8 @@ class Xtts(Engine):
             await asyncio.to_thread(synthesizer.close)
 
     def _load(self) -> "XttsSynthesizer":
+        torch = extra("torch", "xtts")
+        name = precision.device(torch, self.device, self.dtype)
         references = References(Path(self.references))
         cache = Path(self.cache) if self.cache else _user_cache() / "deepdialogue" / "xtts"
         try:
@@ -81,8 +86,6 @@ class Xtts(Engine):
             raise ConfigError(
                 f"cache {str(cache)!r} cannot be made: {error.strerror}: name a folder that can"
             ) from None
-        torch = extra("torch", "xtts")
-        name = self.device or ("cuda" if torch.cuda.is_available() else "cpu")
         from builder.tts._xtts_conditioning import Conditioner
         from builder.tts._xtts_decoder import Decoder
         from builder.tts._xtts_gpt import Gpt

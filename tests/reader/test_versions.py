@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import deepdialogue
+from tests.environments import interpreter
 
 ROOT = Path(__file__).parents[2]
 CODE = """
@@ -52,9 +53,7 @@ print(json.dumps({
 
 @pytest.mark.parametrize("environment", ["datasets-3.6", "datasets-4.8", "test"])
 def test_a_stream_shuffles_splits_resumes_and_maps_alike_in_every_datasets(folder, tmp_path, environment):
-    python = ROOT / ".venvs" / environment / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f".venvs/{environment} is missing: `make test` makes it")
+    python = interpreter(environment)
     # These environments hold `datasets` alone; what else the reader imports is lent to them.
     found = importlib.util.find_spec("msgspec")
     (tmp_path / "msgspec").symlink_to(Path(found.origin).parent)

@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.environments import interpreter
 from tests.releases import SHARDS, _rows, add, dataset, edit
 from tests.servers.hub import Hub
 
 ROOT = Path(__file__).parents[2]
-ENVIRONMENTS = {"5.2": ".venvs/test", "4.8": ".venvs/datasets-4.8", "3.6": ".venvs/datasets-3.6"}
+ENVIRONMENTS = ["test", "datasets-4.8", "datasets-3.6"]
 CODE = """
 import hashlib
 import json
@@ -90,9 +91,7 @@ def hub(base, tmp_path_factory):
 
 @pytest.mark.parametrize("name", ENVIRONMENTS)
 def test_a_revision_is_exactly_that_version_loaded_and_streamed(hub, tmp_path, name):
-    python = ROOT / ENVIRONMENTS[name] / "bin" / "python"
-    if not python.exists():
-        pytest.skip(f"{ENVIRONMENTS[name]} is missing: `make test` makes it")
+    python = interpreter(name)
     done = subprocess.run(
         [python, "-c", CODE],
         cwd=tmp_path,

@@ -26,7 +26,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def loaded(folder):
-    return _load(str(folder), "ORG/NAME", "cpu")
+    return _load(str(folder), "ORG/NAME", "cpu", "auto")
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def test_the_nucleus_and_the_top_hold(loaded, asked, logits, cut):
 
 def test_a_folder_is_taken_for_the_checkpoint_and_takes_a_batch_at_once(folder):
     async def main():
-        async with open_local(str(folder), "ORG/NAME", "cpu", 3) as model:
+        async with open_local(str(folder), "ORG/NAME", "cpu", "auto", 3) as model:
             text = prompt("Hello.", "tara")
             together = await asyncio.gather(*(model.generate(text, USUAL, seed, 70) for seed in range(5)))
             return model.checkpoint, model.limit, together, await model.generate(text, USUAL, 4, 70)
@@ -148,7 +148,7 @@ def test_closing_does_not_wait_for_a_long_generation(tmp_path):
     endless = make_orpheus(tmp_path, ending=-100)
 
     async def main():
-        async with open_local(str(endless), "ORG/NAME", "cpu", 1) as model:
+        async with open_local(str(endless), "ORG/NAME", "cpu", "auto", 1) as model:
             long = asyncio.create_task(model.generate(prompt("Hello.", "tara"), USUAL, 1, 10**6))
             await asyncio.sleep(0.05)
             assert not long.done()
@@ -160,14 +160,14 @@ def test_closing_does_not_wait_for_a_long_generation(tmp_path):
 @pytest.mark.parametrize("shape", [{"custom": 0}, {"vocabulary": 140000}], ids=str)
 def test_a_model_without_tokens_for_speech_is_refused(tmp_path, shape):
     with pytest.raises(ConfigError, match="is no Orpheus: its vocabulary has no tokens for speech"):
-        _load(str(make_orpheus(tmp_path, **shape)), "ORG/NAME", "cpu")
+        _load(str(make_orpheus(tmp_path, **shape)), "ORG/NAME", "cpu", "auto")
 
 
 def test_what_cannot_be_loaded_is_named(folder, tmp_path):
     with pytest.raises(ConfigError, match=r"transformers cannot load .*nothing-here"):
-        _load(str(tmp_path / "nothing-here"), "ORG/NAME", "cpu")
+        _load(str(tmp_path / "nothing-here"), "ORG/NAME", "cpu", "auto")
     with pytest.raises(ConfigError, match="'warp:3'"):
-        _load(str(folder), "ORG/NAME", "warp:3")
+        _load(str(folder), "ORG/NAME", "warp:3", "auto")
 
 
 @pytest.mark.parametrize("share", [0.0, 0.5])
@@ -177,13 +177,13 @@ def test_a_download_that_broke_off_is_named_with_its_repair(folder, tmp_path, sh
         broken = file.suffix == ".safetensors"
         (tmp_path / file.name).write_bytes(whole[: int(share * len(whole))] if broken else whole)
     with pytest.raises(ConfigError, match=r"cannot load .*: name a folder that holds the whole checkpoint"):
-        _load(str(tmp_path), "ORG/NAME", "cpu")
+        _load(str(tmp_path), "ORG/NAME", "cpu", "auto")
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 def test_a_gpu_that_is_absent_is_named(folder):
     with pytest.raises(ConfigError, match=r"on 'cuda': .+, and a device that is here"):
-        _load(str(folder), "ORG/NAME", "cuda")
+        _load(str(folder), "ORG/NAME", "cuda", "auto")
 
 
 def test_codes_are_as_varied_as_the_sampling_lets_them_be(loaded, asked):

@@ -22,6 +22,7 @@ from builder.tts._sentences import pieces  # noqa: E402
 from builder.tts._xtts_synthesizer import SAMPLING  # noqa: E402
 from builder.tts.xtts import Xtts  # noqa: E402
 from tests.commands import deepdialogue, site, tree  # noqa: E402
+from tests.precisions import able_to_work_in  # noqa: E402
 from tests.ravdess import make_ravdess, name_of  # noqa: E402
 from tests.runs import held  # noqa: E402
 from tests.runs import small as small_study  # noqa: E402
@@ -175,6 +176,7 @@ def test_voice_emotion_and_intensity_are_heard(engine):
 
 
 def test_it_speaks_in_half_precision_too(engine):
+    able_to_work_in("bfloat16")
     half = msgspec.structs.replace(engine, dtype="bfloat16")
     for samples in speak(half, *(a_line(text) for text in TEXTS[:3])):
         assert samples.dtype == np.float32

@@ -8,6 +8,7 @@ torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
 pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 
 from builder.tts._xtts_gpt import BUCKET, Gpt  # noqa: E402
+from tests.precisions import able_to_work_in  # noqa: E402
 
 CPU = torch.device("cpu")
 
@@ -136,8 +137,10 @@ def test_a_longer_neighbour_that_widens_the_bucket_changes_no_bit():
     assert not torch.equal(short[0][1], long[0][1])
 
 
-@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
-def test_half_precision_is_near_full_precision(dtype):
+@pytest.mark.parametrize("precision", ["bfloat16", "float16"])
+def test_half_precision_is_near_full_precision(precision):
+    able_to_work_in(precision)
+    dtype = getattr(torch, precision)
     conditioning, texts, codes = some(3, 10)
     full, _ = decode(Gpt(library(), CPU, torch.float32), conditioning, texts, codes)
     half, _ = decode(Gpt(library(), CPU, dtype), conditioning, texts, codes)
