@@ -33,6 +33,7 @@ from builder.judges import Context, Judge
 from builder.llm import About, Backend, Endpoint
 from builder.progress import bar, plain
 from builder.remote import Remote
+from builder.remote.body import decode
 from builder.run import Run
 from builder.served import Voice, Watched, told
 from builder.tts import Engine
@@ -301,7 +302,8 @@ def _thinks(thought: Completion, names: str, backend: Backend) -> str:
         return f"{told}its `extra` does not stop it, so max_tokens must have room for both"
     if "gpt-oss" in names.lower():
         return f'{told}extra = {{ reasoning_effort = "low" }} shortens it'
-    return f"{told}extra = {{ chat_template_kwargs = {{ enable_thinking = false }} }} stops most that do"
+    line = "extra = { chat_template_kwargs = { enable_thinking = false } }"
+    return f'{told}{line} stops most that do; with Ollama, extra = {{ reasoning_effort = "none" }}'
 
 
 async def _hold(study: Study, finding: Finding, endpoint: Endpoint) -> None:
@@ -371,8 +373,8 @@ async def _held_to_schema(finding: Finding, endpoint: Endpoint) -> bool:
     )
     completion = await _ask(finding, endpoint, prompt)
     try:
-        msgspec.json.decode(completion.text, type=_Mood)
-    except (msgspec.DecodeError, UnicodeError):
+        decode(completion.text.encode(), _Mood)
+    except ValueError:
         finding.facts.append("no schema")
         return False
     finding.facts.append("schema")

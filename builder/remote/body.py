@@ -23,13 +23,14 @@ _SURROGATE = re.compile(
 )
 
 
-async def read(answer: aiohttp.ClientResponse, most: int, *, cut: bool = False) -> bytes:
+async def read(answer: aiohttp.ClientResponse, most: int, *, cut: bool = False, setting: str = "") -> bytes:
     """Reads a body.
 
     Args:
         answer: one whose session does not unpack it by itself.
         most: bytes of it, as they come and unpacked.
         cut: whether what is beyond them is left unread, which otherwise is an error.
+        setting: what bounds them, as the error adds it.
 
     Raises:
         ValueError: it is larger, or packed in a way that was not asked for.
@@ -42,7 +43,7 @@ async def read(answer: aiohttp.ClientResponse, most: int, *, cut: bool = False) 
         if max(came, len(body)) > most:
             if cut:
                 break
-            raise ValueError(f"an answer of more than {most:,} bytes (max_answer_bytes)")
+            raise ValueError(f"an answer of more than {most:,} bytes{setting}")
     return bytes(body[:most])
 
 

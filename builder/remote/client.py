@@ -143,7 +143,9 @@ class Client:
                     return answer, await read(answer, MOST_WORDS, cut=True)
                 if answer.content_type == "text/event-stream":
                     raise ProtocolError(f"{where}: streams its answer, though `stream` is false")
-                return answer, await read(answer, self._settings.max_answer_bytes)
+                return answer, await read(
+                    answer, self._settings.max_answer_bytes, setting=" (max_answer_bytes)"
+                )
         except aiohttp.ConnectionTimeoutError:
             seconds = self._settings.connect_timeout_s
             raise TryError(f"{where}: no connection in {seconds:g} s", "timeout") from None

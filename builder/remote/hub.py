@@ -23,7 +23,8 @@ from yarl import URL
 
 from builder.errors import ConfigError, ProtocolError, SourceError
 from builder.records import Record
-from builder.remote.fault import excerpt, refusal
+from builder.remote.body import decode, read
+from builder.remote.fault import MOST_WORDS, excerpt, refusal
 from builder.remote.retry import persist
 from builder.remote.room import Place, Room, TryError
 
@@ -34,6 +35,8 @@ _PAUSE_S = 1.0
 _SILENT_S = 60.0
 _LONGEST_WAIT_S = 600.0
 """The Hub counts requests over five minutes, and says how many seconds of them are left."""
+_LARGEST_PAGE = 64 * 2**20
+"""Bytes of a page that lists files; of a file it is known."""
 _RESET = re.compile(r"\bt=(\d+)")
 _UNSAID = {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND}
 
@@ -149,7 +152,7 @@ class Repository:
 
     async def _get(self, path: str, entry: Entry | None = None) -> tuple[bytes, str | None]:
         """The body, and the path of the next page if there is one."""
-        return await persist(partial(self._try, path, entry), self._room, _ATTEMPTS, _PAUSE_S)
+        return await persist(partial(self._try, path, entry), self._room, _ATTEMPTS, _PAUSE_S, patience=1)
 
     async def _try(self, path: str, entry: Entry | None, place: Place) -> tuple[bytes, str | None]:  # noqa: ARG002
         where = f"GET {path}"
@@ -159,14 +162,18 @@ class Repository:
             async with self._session.get(
                 URL(self._endpoint + path, encoded=True), headers=self._headers
             ) as answer:
-                content = await answer.read()
+                good = answer.status == HTTPStatus.OK
+                most = MOST_WORDS if not good else _LARGEST_PAGE if entry is None else entry.num_bytes
+                content = await read(answer, most, cut=not good)
         except TimeoutError:
             raise TryError(f"{where}: no answer in time", "timeout") from None
         except (aiohttp.ClientError, OSError) as error:
             raise TryError(
                 f"{where}: {self._words(str(error)) or type(error).__name__}", "connection"
             ) from None
-        if answer.status != HTTPStatus.OK:
+        except ValueError as error:
+            raise TryError(f"{where}: {error}", "content") from None
+        if not good:
             raise self._refused(where, answer, content, entry)
         if entry is not None and not entry.holds(content):
             raise TryError(
@@ -219,8 +226,8 @@ class Repository:
 
     def _read(self, content: bytes, shape: type[T]) -> T:
         try:
-            return msgspec.json.decode(content, type=shape)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            return decode(content, shape)
+        except ValueError as error:
             raise ProtocolError(f"{self.name}: {self._endpoint} is no Hub: {error}") from None
 
 
@@ -245,6 +252,8 @@ async def open_repository(name: str, connections: int) -> AsyncIterator[Reposito
         connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=60),
         cookie_jar=aiohttp.DummyCookieJar(),
         timeout=aiohttp.ClientTimeout(total=None, sock_connect=10, sock_read=_SILENT_S),
+        headers={"Accept-Encoding": "identity"},
+        auto_decompress=False,
         requote_redirect_url=False,  # what an address is signed with is signed as it is written
         trust_env=True,
     ) as session:

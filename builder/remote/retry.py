@@ -14,19 +14,20 @@ from builder.remote.room import LONGEST_PAUSE_S, Place, Room, TryError
 
 T = TypeVar("T")
 
-_PATIENCE = 3
 
-
-async def persist(ask: Callable[[Place], Awaitable[T]], room: Room, attempts: int, pause_s: float) -> T:
+async def persist(
+    ask: Callable[[Place], Awaitable[T]], room: Room, attempts: int, pause_s: float, patience: int = 3
+) -> T:
     """Asks until there is an answer.
 
     Args:
         ask: one try, in its place. A `TryError` is worth another; whatever else it raises goes straight through.
         room: where each try waits for a place, and hears how it ended.
-        attempts: tries, at least 1. One that the server answered with a failure while it answered others well is not counted,
-            as that server is neither down nor silent; with those, there are three times as many at most.
+        attempts: tries, at least 1. One that the server answered with a failure while it answered others well is not counted, as
+            that server is neither down nor silent.
         pause_s: the longest first pause; each next one may be twice as long, up to a minute. The length
             is drawn anew each time (full jitter), so that those refused together do not return together.
+        patience: with those that are not counted there are so many times as many tries, at most.
 
     Raises:
         EndpointError: the last try failed as well.
@@ -41,7 +42,7 @@ async def persist(ask: Callable[[Place], Awaitable[T]], room: Room, attempts: in
             failed += 1
             counted += error.kind == "timeout" or room.answered == answered
             answered = room.answered
-            if counted == attempts or failed == _PATIENCE * attempts:
+            if counted == attempts or failed == patience * attempts:
                 raise EndpointError(f"{error} ({failed} attempts)") from None
             wait_s = min(error.wait_s, LONGEST_PAUSE_S)
         await asyncio.sleep(wait_s + random.uniform(0, min(LONGEST_PAUSE_S, pause_s * 2 ** (failed - 1))))

@@ -1,6 +1,7 @@
 """What taking in a published repository promises: what a folder of it gives, from one commit, fetched once and not kept."""
 
 import asyncio
+import json
 import os
 import re
 import shutil
@@ -475,9 +476,7 @@ def test_killed_at_any_moment_it_goes_on_and_fetches_no_finished_dialogue_again(
             assert started.returncode == 0, said
         asked = {part for path in fetched(hub) for part in Path(path).with_suffix("").parts}
         assert asked.isdisjoint(finished)
-        finished = {
-            line.split(b'"')[3].decode().partition("/")[2] for line in ledger.read_bytes().splitlines()[1:]
-        }
+        finished = {json.loads(line)["id"].partition("/")[2] for line in ledger.read_bytes().splitlines()[1:]}
     assert len(finished) == 23
     assert left(run) == []
     for path in source.rglob("*_full.wav"):
