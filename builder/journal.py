@@ -30,15 +30,18 @@ class Answered(Record, omit_defaults=True):
     """A digest of the whole prompt; empty in the journals of older versions."""
     text: str = ""
     finish_reason: Literal["stop", "length"] = "stop"
+    thinking: str = ""
     model: str = ""
-    """As in `Completion`."""
+    """As in `Completion`, like the three before."""
     turn: Turn | None = None
     """In the journals of older versions, which hold kept replies alone: what became of one."""
 
     @property
     def completion(self) -> Completion:
         """The answer, without what it cost."""
-        return Completion(text=self.text, finish_reason=self.finish_reason, model=self.model)
+        return Completion(
+            text=self.text, finish_reason=self.finish_reason, thinking=self.thinking, model=self.model
+        )
 
 
 class Journal:
@@ -86,6 +89,7 @@ class Journal:
                 prompt=key[0],
                 text=answer.text,
                 finish_reason=answer.finish_reason,
+                thinking=answer.thinking,
                 model=answer.model,
             )
             self._ledger.append(id, entry)

@@ -53,6 +53,7 @@ def test_what_was_answered_is_not_asked_for_again_by_whoever_opens_the_journal_n
     assert ask(journal, model, asks(1), asks(2), asks(3)) == ["one", "two", "three"]
     assert [prompt.seed for prompt in model.asked] == [1, 2, 3]
     assert [line.index for line in own.lines()] == [0, 1, 2]
+    assert {(line.completion.thinking, line.completion.model) for line in own.lines()} == {("hm", "served")}
     own.close()
 
 
