@@ -314,6 +314,8 @@ def _opened(options: argparse.Namespace) -> Iterator[_Place]:
 def _stage(options: argparse.Namespace) -> int:
     with _opened(options) as place:
         place.run.verify = getattr(options, "verify", False)
+        if isinstance(place, _Here):
+            place.run.refuse_nothing(options.verb)
         tally = _timed(place, options.verb)
         if options.verb == "generate":
             place.run.end()

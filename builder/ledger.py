@@ -101,13 +101,23 @@ class Ledger(Generic[R]):
         kind: the type of its records, each with an `id`.
         writable: whether to append; then a torn last line is cut off.
         latest: whether a later line of the same id counts.
+        named: raises ValueError for what is no id of its items; None takes any.
 
     Raises:
         RunError: the file is not this ledger, or is of a later schema, or an intact line is not a record.
     """
 
-    def __init__(self, path: Path, kind: type[R], *, writable: bool, latest: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        kind: type[R],
+        *,
+        writable: bool,
+        latest: bool = False,
+        named: Callable[[str], object] | None = None,
+    ) -> None:
         self.path = path
+        self._named = named
         self.damaged: list[int] = []
         """The lines that were not as they were written when it was opened, by their numbers, from 1."""
         self._decoder = msgspec.json.Decoder(kind)
@@ -159,6 +169,8 @@ class Ledger(Generic[R]):
 
     def _records(self, line: bytes, number: int, damaged: list[int]) -> list[tuple[int, bytes]]:
         """What a line says that is as it was written, and where in it; none of the first. Adds to the damaged ones."""
+        if line.endswith(b"\r\n"):  # as some transfers and editors end lines
+            line = line[:-2] + b"\n"
         if number == 1:
             header = _decoded(intact(line) or line, _Header)
             if header is not None:
@@ -173,7 +185,9 @@ class Ledger(Generic[R]):
         if record is not None and number != 1:
             return [(0, record)]
         damaged.append(number)
-        return [(at, record) for at, record in _pieces(line) if at or number != 1]
+        return [
+            (at, record) for at, record in _pieces(line) if number != 1 or _decoded(record, _Header) is None
+        ]
 
     def _check(self, header: _Header) -> None:
         if header.schema not in {1, SCHEMA}:
@@ -187,9 +201,12 @@ class Ledger(Generic[R]):
 
     def _id_of(self, record: bytes, number: int) -> str:
         try:
-            return _ID.decode(record).id
+            id = _ID.decode(record).id
+            if self._named is not None:
+                self._named(id)
         except ValueError as error:
             raise self._unreadable(f"line {number}", error) from None
+        return id
 
     def _index(self, id: str, offset: int) -> None:
         if self._latest:

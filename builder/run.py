@@ -24,7 +24,7 @@ import os
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import AsyncExitStack, ExitStack
 from datetime import UTC, datetime
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol, Self, TypeVar, cast
@@ -38,11 +38,11 @@ from builder.config import Site, Study
 from builder.core.dialogue import Dialogue
 from builder.core.part import Part
 from builder.core.prosody import fullest
-from builder.core.scenario import Scenario
+from builder.core.scenario import Scenario, parse_id
 from builder.core.speech import Measured, Recording
 from builder.core.verdict import Acceptance, Decision, Review, decide
 from builder.errors import ConfigError, EndpointError, ItemError, ReplyError, RunError, SourceError, nearest
-from builder.files import listed
+from builder.files import listed, read_text
 from builder.journal import Answered, Journal
 from builder.judges import Judge, Twin
 from builder.ledger import SYNC_S, Ledger, Ledgers
@@ -229,9 +229,9 @@ class Run:
             self._check_plugins()
             if not pin.exists():
                 put(pin, [encode(self._pin)])
-            self.scenarios = self._ledgers("scenarios", Scenario)
+            self.scenarios = self._ledgers("scenarios", Scenario, named=parse_id)
             self.turns = self._ledgers("turns", Answered)
-            self.dialogues = self._ledgers("dialogues", Dialogue)
+            self.dialogues = self._ledgers("dialogues", Dialogue, named=parse_id)
             self.reviews = self._ledgers("reviews", Review, best=_last)
             kept = {path.name.partition(".")[0] for path in listed((folder / "recordings").glob("*.jsonl"))}
             self.recordings = {
@@ -241,6 +241,10 @@ class Run:
             self._failures: dict[str, Ledgers[Failure]] = {}
             self._measured: dict[str, Ledgers[Measured]] = {}
             self._metered: Meter | None = None
+            resting: list[Ledgers[Any]] = [self.reviews, *self.recordings.values()]
+            for ledgers in resting:
+                if alone := [id for id in ledgers.ids() if id not in self.dialogues]:
+                    _tell_alone(ledgers.own.path, len(alone), alone[0])
             self._open = opening.pop_all()
 
     def __enter__(self) -> Self:
@@ -272,9 +276,11 @@ class Run:
         if study is not None and not path.exists():
             return _Pin(study=study)
         try:
-            pin = msgspec.json.decode(path.read_bytes(), type=_Pin)
+            pin = msgspec.json.decode(read_text(path), type=_Pin)
         except ValueError as error:
-            raise RunError(f"{path}: cannot be read by this version: {error}") from None
+            raise RunError(
+                f"{path}: cannot be read by this version: {error}: bring it back as it was, or use another --run"
+            ) from None
         if study is not None:
             self._refuse_another(msgspec.to_builtins(pin.study), msgspec.to_builtins(study))
         return pin
@@ -340,7 +346,14 @@ class Run:
         """Whether stand-ins take part, as far as it is made."""
         return any(self._pin.rehearsal.values())
 
-    def _ledgers(self, name: str, kind: type[R], *, best: Callable[[list[R]], R] | None = None) -> Ledgers[R]:
+    def _ledgers(
+        self,
+        name: str,
+        kind: type[R],
+        *,
+        best: Callable[[list[R]], R] | None = None,
+        named: Callable[[str], object] | None = None,
+    ) -> Ledgers[R]:
         """What all parts wrote under one name, open for as long as the run is.
 
         Where a later record of an item counts and not the first, `best` says which does of those of several parts.
@@ -351,12 +364,15 @@ class Run:
             kind,
             writable=self._writable,
             latest=best is not None,
+            named=named,
         )
         self._open.enter_context(own)
         if self._writable:
             self._written.append(own)
         others = [
-            self._open.enter_context(Ledger(other, kind, writable=False, latest=best is not None))
+            self._open.enter_context(
+                Ledger(other, kind, writable=False, latest=best is not None, named=named)
+            )
             for other in listed(path.parent.glob(f"{path.stem}.*jsonl"))
             if other != own.path
         ]
@@ -388,6 +404,28 @@ class Run:
     def unresolved(self, work: str) -> list[Failure]:
         """What failed in one piece of work and was not done since, by whichever part."""
         return [failure for failure in self.failures(work) if failure.boundary != "resolved"]
+
+    def refuse_nothing(self, verb: str) -> None:
+        """Makes sure that a stage that is run by itself has something to work on, in whichever part.
+
+        Raises:
+            RunError: what it works on is not there at all; says what makes it.
+        """
+        study, dialogues = self.study, self.dialogues.ids()
+        made = "plan" if study.plan is not None else "ingest"
+        lacking = ""
+        if verb == "generate" and study.script is not None and not len(self.scenarios):
+            lacking = f"nothing is planned to be held: `deepdialogue {made}` comes first"
+        elif verb in {"judge", "synthesize"} and not dialogues:
+            lacking = f"no dialogue is held yet: `deepdialogue {'generate' if study.plan else 'ingest'}` comes first"
+        elif verb == "synthesize" and study.speech:
+            decisions = (self.decision(self.reviews.get(id)) for id in dialogues)
+            if not any(decision and decision.outcome == "accepted" for decision in decisions):
+                lacking = f"none of its {len(dialogues)} dialogues is accepted: `deepdialogue status` shows what is owed"
+        elif verb == "measure" and study.measures and not any(map(len, self.recordings.values())):
+            lacking = "nothing is recorded yet: `deepdialogue synthesize` or `ingest` comes first"
+        if lacking:
+            raise RunError(f"{self.folder}: {lacking}")
 
     def end(self) -> None:
         """Says that a command which holds dialogues went to its end: what it gave up gets new attempts from the next one.
@@ -695,6 +733,15 @@ class Run:
                 ledger.sync()
             if self._desk:
                 await asyncio.to_thread(self._desk.publish_if_due)
+
+
+@cache
+def _tell_alone(path: Path, count: int, id: str) -> None:
+    """Once in the life of a process, however often it looks at the run."""
+    say(
+        f"{path}: what it says of {count} dialogue{'s' * (count > 1)}, such as {id}, is left out until `generate` or `ingest` "
+        f"brings the text back"
+    )
 
 
 def _clip(share: Share, config: str, file: str, offset: int, num_bytes: int) -> bytes:

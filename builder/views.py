@@ -69,11 +69,13 @@ def show_status(run: Run, console: Console) -> None:
     if run.study.plan is not None:
         table.add_row("plan", str(planned), "", "", "")
         failed = _failed(run, "generate")
-        table.add_row("generate", str(held), str(planned - held), *failed)
+        owed = sum(id not in run.dialogues for id in run.scenarios.ids())
+        table.add_row("generate", str(held), str(owed), *failed)
     else:
         table.add_row("ingest", str(held), "", *_failed(run, "ingest"))
     if run.study.judges:
-        table.add_row("judge", str(len(run.reviews)), str(held - len(run.reviews)), *_failed(run, "judge"))
+        judged = sum(id in run.reviews for id in run.dialogues.ids())
+        table.add_row("judge", str(judged), str(held - judged), *_failed(run, "judge"))
         table.add_row("", "", "", "", _outcomes(run))
     for config, ledger in run.recordings.items():
         damaged = run.damaged(config)

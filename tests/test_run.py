@@ -9,12 +9,15 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from builder.config import load_site
+from builder.config import Speech, load_site
+from builder.core.dialogue import Dialogue
 from builder.errors import ConfigError, EndpointError, ProtocolError, ReplyError, RunError
 from builder.journal import Answered
-from builder.run import Run
-from tests.commands import tree
-from tests.runs import small
+from builder.ledger import Ledger
+from builder.run import Failure, Run
+from builder.stages.judge import judge
+from tests.commands import deepdialogue, tree
+from tests.runs import held, small, speak
 
 
 def work(run, do, items="abcdef", at_once=1):
@@ -181,6 +184,68 @@ def test_a_run_json_that_is_none_is_named_and_left_as_it_is(tmp_path, content):
         with pytest.raises(RunError, match=r"run\.json: cannot be read by this version"):
             Run(tmp_path, study)
     assert (tmp_path / "run.json").read_bytes() == content
+
+
+def test_a_run_json_with_a_byte_order_mark_is_read_past_it(tmp_path):
+    with Run(tmp_path, small()):
+        pass
+    pin = tmp_path / "run.json"
+    pin.write_bytes(b"\xef\xbb\xbf" + pin.read_bytes())
+    with Run(tmp_path, small()) as run:
+        assert run.study == small()
+
+
+def test_a_stage_that_has_nothing_to_work_on_says_what_comes_first(tmp_path):
+    study = small(speech={"xtts": Speech(voices={"a": "male", "b": "male"})}, measures={"prosody": {}})
+
+    def refused(folder, verb):
+        with Run(folder, study) as run, pytest.raises(RunError) as refusal:
+            run.refuse_nothing(verb)
+        return str(refusal.value).removeprefix(f"{folder}: ")
+
+    assert (
+        refused(tmp_path / "a", "generate")
+        == "nothing is planned to be held: `deepdialogue plan` comes first"
+    )
+    assert refused(tmp_path / "a", "judge") == "no dialogue is held yet: `deepdialogue generate` comes first"
+    assert refused(tmp_path / "a", "synthesize") == refused(tmp_path / "a", "judge")
+    assert refused(tmp_path / "a", "measure").startswith("nothing is recorded yet: `deepdialogue synthesize`")
+    with held(tmp_path / "b", study) as run:
+        for verb in ("plan", "generate", "judge", "package"):
+            run.refuse_nothing(verb)
+    assert refused(tmp_path / "b", "synthesize").startswith("none of its 8 dialogues is accepted")
+
+
+def test_what_is_there_of_a_dialogue_without_its_text_is_told_and_left_out_until_the_text_is_back(
+    tmp_path, capsys
+):
+    with held(tmp_path / "run", small()) as run:
+        asyncio.run(judge(run))
+        speak(run, list(run.dialogues)[:2])
+        lost = run.dialogues.ids()[0]
+    ledger = tmp_path / "run/dialogues.jsonl"
+    whole = ledger.read_bytes().splitlines(keepends=True)
+    ledger.write_bytes(b"".join([whole[0], *whole[2:]]))
+    for verb in ("measure", "status", "show", "report"):
+        arguments = {"measure": ["--run", "run"], "report": ["run", "--out", "report"]}.get(verb, ["run"])
+        done = deepdialogue(verb, *arguments, cwd=tmp_path)
+        assert done.returncode == 0, done.stderr
+        assert f"reviews.jsonl: what it says of 1 dialogue, such as {lost}, is left out until" in done.stderr
+        assert "recordings/xtts.jsonl: what it says of 1 dialogue" in done.stderr
+    with Run(tmp_path / "run") as run:
+        run.dialogues.append(lost, msgspec.json.decode(b"{" + whole[1].partition(b",")[2], type=Dialogue))
+        assert asyncio.run(judge(run)).done == 0
+    assert capsys.readouterr().err.count("is left out until") == 2
+
+
+def test_an_id_that_is_none_is_refused_with_its_line_however_the_run_is_opened(tmp_path):
+    with held(tmp_path / "run", small()) as run:
+        first = next(iter(run.scenarios))
+        run.scenarios.append("../../etc", msgspec.structs.replace(first))
+    with Ledger(tmp_path / "run/scenarios.jsonl", Failure, writable=True) as ledger:
+        ledger.append("x", Failure(id="../../etc", boundary="", message=""))
+    with pytest.raises(RunError, match=r"scenarios\.jsonl, line 11: .*'\.\./\.\./etc' is not <pairing>"):
+        Run(tmp_path / "run", writable=False)
 
 
 def test_what_the_folder_is_pinned_to_holds_the_study_and_nothing_of_the_site(tmp_path, monkeypatch):

@@ -42,7 +42,7 @@ def find(evidence: Evidence) -> Finding | Absent:
     with bar("hear", sum(map(len, spoken.values()))) as progress:
         for config, recordings in spoken.items():
             sounds[config] = sound = Sound(run, config)
-            for id in sorted(recordings.ids()):
+            for id in sorted(id for id in recordings.ids() if id in run.dialogues):
                 sound.add(id, [turn.emotion for turn in run.dialogues[id].turns])
                 progress.advance()
     return Finding(

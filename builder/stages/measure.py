@@ -84,7 +84,10 @@ async def measure(run: Run) -> Tally:
         ConfigError: the weights that the site names cannot be loaded, or do not fit.
         RunError: an audio file is missing, or a process that measures died.
     """
-    held = {config: [id for id in ledger.ids() if run.takes(id)] for config, ledger in run.recordings.items()}
+    held = {
+        config: [id for id in ledger.ids() if run.takes(id) and id in run.dialogues]
+        for config, ledger in run.recordings.items()
+    }
     wanted = run.measures()
     lacking = {
         name

@@ -424,6 +424,9 @@ def rows(run: Run, cell: Cell, lost: dict[str, str], *, sound: bool = True) -> I
             row = text_row(dialogue, pairing, cell.split, review, ravdess)
             if spoken:
                 recording = run.recordings[cell.config][id]
+                if len(recording.clips) != len(dialogue.turns):
+                    lost[id] = f"{id}: {len(recording.clips)} clips for {len(dialogue.turns)} turns"
+                    continue
                 try:
                     flacs = audio.clips(recording) if audio else [b""] * len(recording.clips)
                 except SourceError as error:
