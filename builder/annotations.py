@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from builder.config import resources
 from builder.core.annotation import Annotation, Score
+from builder.core.attention import Attention, Counted, Share, counted
 from builder.core.criterion import Criterion
 from builder.core.draw import Draw, seed_of
 from builder.core.sample import deal, joined, sample
@@ -60,6 +61,8 @@ class Wanted(Record):
     """False; True samples only what every config has a recording of."""
     gold: dict[str, dict[str, Score]] | None = None
     """None are mixed in. By id, the right scores by criterion."""
+    min_checks: Share | None = None
+    """0: the share of attention checks, and of gold scores within 1, that an annotator must reach to count."""
 
 
 class Plan(Record):
@@ -80,6 +83,7 @@ class Plan(Record):
     """By annotator the dialogues, in order."""
     checks: dict[str, tuple[str, ...]]
     """By annotator the dialogues that the attention checks hide in."""
+    min_checks: Share = 0.0
 
 
 class Check(Record):
@@ -153,6 +157,13 @@ class Standing(Record):
     """Scores given where the right one is known; `near` of them within 1 of it."""
     last: float | None
     """When this annotator last said something, as POSIX time; None for never."""
+    answers: int = 0
+    """Dialogues of the sample with an opinion, if only in part."""
+
+    @property
+    def attention(self) -> Attention:
+        """How attentive this annotator is."""
+        return Attention(self.annotator, self.answers, self.passed, self.checks, self.near, self.golden)
 
 
 class Annotations:
@@ -259,30 +270,62 @@ def planned(folder: Path) -> Plan | None:
         raise RunError(f"{path}: cannot be read by this version: {error}") from None
 
 
-def annotations(folder: Path) -> tuple[Annotation, ...]:
-    """What everybody said of the sample of a run, the latest of each; nothing where nobody was asked.
+def annotations(folder: Path, without: Collection[str] = ()) -> tuple[Annotation, ...]:
+    """What everybody who counts said of the sample of a run, the latest of each; nothing where nobody was asked.
 
     Args:
         folder: the run's.
+        without: annotators to leave out, beside those whom the plan leaves out for their checks.
 
     Raises:
+        ConfigError: one to leave out does not annotate.
         RunError: it cannot be read.
     """
-    plan, kept = planned(folder), list[Annotation]()
+    plan = planned(folder)
+    return () if plan is None else _kept(folder, plan, heeded(folder, without).names)
+
+
+def annotators(folder: Path) -> tuple[str, ...]:
+    """Who annotates a run, by name; nobody where nobody was asked. Raises as `planned` does."""
+    plan = planned(folder)
+    return tuple(sorted(plan.dealt)) if plan else ()
+
+
+def heeded(folder: Path, without: Collection[str] = ()) -> Counted:
+    """Whose annotations of a run count, and what there is to say of the others; nobody's where nobody was asked.
+
+    Args:
+        folder: the run's.
+        without: annotators to leave out.
+
+    Raises:
+        ConfigError: one to leave out does not annotate.
+        RunError: it cannot be read.
+    """
+    plan, known = planned(folder), annotators(folder)
+    for name in without:
+        if name not in known:
+            raise ConfigError(f"{name!r} is no annotator of {folder}: {nearest(name, known)}")
     if plan is None:
-        return ()
-    sampled = frozenset(plan.sampled)
-    for name in sorted(plan.dealt):
+        return Counted((), ())
+    people = (_standing(folder, plan, name).attention for name in known)
+    return counted(people, plan.min_checks, without)
+
+
+def _kept(folder: Path, plan: Plan, names: Iterable[str]) -> tuple[Annotation, ...]:
+    kept, sampled = list[Annotation](), frozenset(plan.sampled)
+    for name in names:
         with _said(folder, name) as said:
             kept += [one for one in said if one.id in sampled]
     return tuple(kept)
 
 
-def standings(folder: Path) -> tuple[Standing, ...]:
+def standings(folder: Path, without: Collection[str] = ()) -> tuple[Standing, ...]:
     """How far every annotator of a run is, by name.
 
     Args:
         folder: the run's.
+        without: annotators to leave out.
 
     Raises:
         RunError: nobody was asked yet, or it cannot be read.
@@ -290,7 +333,7 @@ def standings(folder: Path) -> tuple[Standing, ...]:
     plan = planned(folder)
     if plan is None:
         raise RunError(f"{folder}: nobody annotates it yet: `deepdialogue annotate {folder}` begins")
-    return tuple(_standing(folder, plan, name) for name in sorted(plan.dealt))
+    return tuple(_standing(folder, plan, name) for name in sorted(plan.dealt) if name not in without)
 
 
 def read_gold(path: Path) -> dict[str, dict[str, Score]]:
@@ -335,7 +378,7 @@ def _pinned(run: Run, annotators: Collection[str], wanted: Wanted) -> Plan:
         plan = replace(plan, dealt=dict(deal(plan.sampled, _everybodys(plan), annotators, plan.seed)))
     else:
         _check_unchanged(run.folder, old, wanted)
-        plan, begun = old, {one.id for one in annotations(run.folder)}
+        plan, begun = old, {one.id for one in _kept(run.folder, old, old.dealt)}
         for name in annotators:
             if name not in plan.dealt:
                 dealt = joined(plan.dealt, name, _everybodys(plan), begun, plan.seed)
@@ -402,6 +445,7 @@ def _drawn(run: Run, wanted: Wanted) -> Plan:
         shared=sample(sampled, overlap, seed, "overlap") if overlap else (),
         dealt={},
         checks={},
+        min_checks=wanted.min_checks or 0.0,
     )
 
 
@@ -482,6 +526,7 @@ def _standing(folder: Path, plan: Plan, name: str) -> Standing:
         near=sum(distance <= 1 for distance in apart),
         golden=len(apart),
         last=said.path.stat().st_mtime if known else None,
+        answers=len(known.keys() & set(plan.sampled)),
     )
 
 

@@ -17,7 +17,7 @@ import yaml
 
 import deepdialogue
 from builder.agreement import agreement
-from builder.annotations import annotations
+from builder.annotations import annotations, heeded
 from builder.config import TEXT_ONLY, TURNS, resources
 from builder.core.bias import bias
 from builder.core.checkpoint import Answered, answered, several
@@ -305,6 +305,7 @@ def judging(run: Run, found: Panel) -> dict[str, Any]:
         "panel": found,
         "doubts": [*filter(None, differences), *found.told],
         "people": people,
+        "notes": heeded(run.folder).notes,
         "among": among,
         "criteria": sorted(found.alphas.keys() | among.keys()),
         "leanings": [one for one in leanings if one.is_seen],

@@ -24,6 +24,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from builder.agreement import FEWEST_DIALOGUES, Estimate, Item, Level, Resamples, alpha
+from builder.core.attention import Attention, Share, counted
 from builder.core.emotion import RAVDESS
 from builder.core.interval import Interval, wilson
 from builder.core.listening import (
@@ -61,6 +62,8 @@ class Wanted(Record):
     """200 for each listener, without the checks."""
     overlap: Annotated[float, msgspec.Meta(ge=0, le=1)] | None = None
     """0.2: the share of them that all listeners hear, in [0, 1]."""
+    min_checks: Share | None = None
+    """0: the share of checks that a listener must pass to count."""
 
 
 class Plan(Record):
@@ -76,6 +79,7 @@ class Plan(Record):
     """What every listener hears."""
     listeners: dict[str, tuple[Trial, ...]]
     """By listener, what is heard, in order; the first trial has the number 1."""
+    min_checks: Share = 0.0
 
 
 class Listening:
@@ -177,7 +181,7 @@ def _pinned(run: Run, listeners: tuple[str, ...], wanted: Wanted) -> Plan:
             if value is not None and value != (held := getattr(plan, name)):
                 raise RunError(
                     f"{path}: the study was begun with {name} {_said(held)}, now {_said(value)} is asked for: leave "
-                    f"--{name} out, or move {path.parent} away to begin another study"
+                    f"--{name.replace('_', '-')} out, or move {path.parent} away to begin another study"
                 )
     if plan is not None and plan.listeners.keys() >= set(listeners):
         return plan
@@ -193,6 +197,7 @@ def _pinned(run: Run, listeners: tuple[str, ...], wanted: Wanted) -> Plan:
             overlap=overlap,
             shared=draw_shared(turns, round(trials * overlap), run.study.seed),
             listeners={},
+            min_checks=wanted.min_checks or 0.0,
         )
     for listener in sorted(set(listeners) - plan.listeners.keys()):
         plan.listeners[listener] = draw_trials(
@@ -313,6 +318,11 @@ class Listener(Record):
     seconds: float | None
     """The median time of an answer; None where there is none."""
 
+    @property
+    def attention(self) -> Attention:
+        """How attentive this listener is."""
+        return Attention(self.name, self.answered - self.checks, self.passed, self.checks)
+
 
 class Results(Record):
     """What a listening study found."""
@@ -326,6 +336,8 @@ class Results(Record):
     confusions: tuple[Confusion, ...]
     agreement: dict[str, Estimate]
     """Krippendorff's alpha of what was asked, on turns that more than one listener heard."""
+    notes: tuple[str, ...] = ()
+    """On whoever failed a check or is left out, a sentence each."""
 
 
 _Interval = Callable[[Sequence[str], Sequence[float]], tuple[float, float]]
@@ -340,6 +352,16 @@ class _Heard(NamedTuple):
     label: Mapping[str, str | None]
     naturalness: Mapping[str, int]
     prefers: str | None
+
+
+def listeners(folder: Path) -> tuple[str, ...]:
+    """Who listens to a run, by name; nobody where there is no listening study.
+
+    Raises:
+        RunError: its plan cannot be read.
+    """
+    path = folder / "listening" / "plan.json"
+    return tuple(sorted(_read(path).listeners)) if path.exists() else ()
 
 
 def results(run: Run, without: Iterable[str] = ()) -> Results:
@@ -363,10 +385,13 @@ def results(run: Run, without: Iterable[str] = ()) -> Results:
         if name not in plan.listeners:
             raise ConfigError(f"{name!r} is no listener of {run.folder}: {nearest(name, plan.listeners)}")
     answers = {}
-    for name in sorted(plan.listeners.keys() - set(without)):
+    for name in sorted(plan.listeners):
         with Ledger(folder / f"{name}.jsonl", Answer, writable=False) as ledger:
             answers[name] = list(ledger)
-    return found(plan, answers, run.study.seed, rehearsal=run.rehearsal)
+    people = (_listener(name, given, len(plan.listeners[name])).attention for name, given in answers.items())
+    names, notes = counted(people, plan.min_checks, tuple(without))
+    kept = {name: answers[name] for name in names}
+    return replace(found(plan, kept, run.study.seed, rehearsal=run.rehearsal), notes=notes)
 
 
 def found(plan: Plan, answers: Mapping[str, Sequence[Answer]], seed: int, *, rehearsal: bool) -> Results:

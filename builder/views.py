@@ -269,8 +269,8 @@ def show_dialogue(run: Run, wanted: str | None, console: Console) -> None:
         )
 
 
-def show_standings(standings: Iterable[Standing], console: Console) -> None:
-    """How far every annotator is, and how careful."""
+def show_standings(standings: Iterable[Standing], notes: Iterable[str], console: Console) -> None:
+    """How far every annotator is, and how careful; and who failed checks, in words."""
     table = Table(title="annotators", title_justify="left")
     for name in ("annotator", "done", "owed", "median s", "checks passed", "gold within 1", "last"):
         table.add_column(name, justify="left" if name == "annotator" else "right")
@@ -290,6 +290,14 @@ def show_standings(standings: Iterable[Standing], console: Console) -> None:
             last,
         )
     console.print(table)
+    show_notes(notes, console)
+
+
+def show_notes(notes: Iterable[str], console: Console) -> None:
+    """What is to be known of some people's answers, a line each, and how to leave them out."""
+    said = [*notes]
+    for note in [*said, *(["--without NAME leaves somebody out."] if said else [])]:
+        console.print(Text(plain(note), style="yellow"), soft_wrap=True)
 
 
 def _resolved(run: Run, wanted: str | None) -> str:

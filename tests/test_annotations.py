@@ -6,12 +6,14 @@ import os
 import msgspec
 import pytest
 
+from builder.__main__ import main
 from builder.agreement import agreement, consensus
 from builder.annotations import (
     Annotations,
     Opinion,
     Wanted,
     annotations,
+    heeded,
     planned,
     read_gold,
     standings,
@@ -20,7 +22,7 @@ from builder.annotations import (
 from builder.core.annotation import latest
 from builder.core.criterion import Criterion
 from builder.core.speech import Clip, Recording
-from builder.core.verdict import Review, Verdict
+from builder.core.verdict import Acceptance, Review, Verdict
 from builder.errors import ConfigError, RunError
 from tests.commands import tree
 from tests.runs import held, small
@@ -205,6 +207,72 @@ def test_one_in_so_many_dialogues_hides_a_check_that_a_straight_liner_fails(run)
     anna, ben = standings(run.folder)
     assert (anna.passed, anna.checks, anna.done) == (3, 4, 0)
     assert (ben.passed, ben.checks, ben.last) == (0, 0, None)
+
+
+def careless(run, **wanted):
+    """Two annotators of all dialogues, of whom the second clicks always the same."""
+    with Annotations(run, BOTH, Wanted(overlap=24, check_every=6, **wanted)) as store:
+        for name in BOTH:
+            for key, item in store.items(name).items():
+                right = FIVE | item.check.expected if item.check and name == "anna" else FIVE
+                store.say(name, key, Opinion(scores=right, seconds=1.0))
+
+
+def test_who_fails_every_check_counts_until_somebody_leaves_them_out_and_is_named(run):
+    careless(run)
+    assert {one.annotator for one in annotations(run.folder)} == {"anna", "ben"}
+    assert heeded(run.folder).notes == ("ben failed 4 of 4 attention checks, and 24 answers count.",)
+    assert {one.annotator for one in annotations(run.folder, ["ben"])} == {"anna"}
+    with pytest.raises(ConfigError, match=r"'bob' is no annotator of .*: known: 'anna', 'ben'"):
+        annotations(run.folder, ["bob"])
+
+
+def test_the_plan_leaves_out_who_passes_too_few_checks_and_keeps_what_they_said(run):
+    careless(run, min_checks=0.5)
+    assert {one.annotator for one in annotations(run.folder)} == {"anna"}
+    assert heeded(run.folder).notes == (
+        "ben failed 4 of 4 attention checks: left out by min_checks = 0.5, which costs 24 answers.",
+    )
+    with pytest.raises(RunError, match=r"pinned to --min-checks 0.5, not 0.9"):
+        careless(run, min_checks=0.9)
+    # Whoever comes later is dealt nothing that somebody has begun, counted or not.
+    with Annotations(run, ["cid"], Wanted()) as store:
+        assert store.plan.dealt["ben"]
+    assert len((run.folder / "annotations" / "ben.jsonl").read_bytes().splitlines()) > 24
+
+
+def test_a_plan_older_than_min_checks_counts_everybody(run):
+    careless(run)
+    path = run.folder / "annotations" / "plan.json"
+    plan = json.loads(path.read_bytes())
+    del plan["min_checks"]
+    path.write_text(json.dumps(plan))
+    assert {one.annotator for one in annotations(run.folder)} == {"anna", "ben"}
+
+
+def test_every_verb_that_shows_what_people_said_names_who_failed_and_leaves_out_whom_it_is_told(
+    tmp_path, capsys, monkeypatch
+):
+    monkeypatch.setenv("COLUMNS", "300")
+    plain = study(judges=("rubric-llama",), acceptance=Acceptance(thresholds={"coherence": 3}))
+    with held(tmp_path / "run", plain) as run:
+        for place, id in enumerate(run.dialogues.ids()):
+            verdict = Verdict(judge="rubric-llama", scores={"coherence": 1.0 + place % 5})
+            run.reviews.append(id, Review(id=id, verdicts=(verdict,)))
+        careless(run)
+    folder, said = str(run.folder), "ben failed 4 of 4 attention checks"
+    for verb in (
+        ["annotate", folder, "--progress"],
+        ["decide", folder, "--calibrate"],
+        ["report", folder, "--only", "agreement", "--out", str(tmp_path / "report")],
+    ):
+        assert main(verb) == 0
+        assert f"{said}, and 24 answers count." in capsys.readouterr().out, verb
+        assert main([*verb, "--without", "ben"]) == 0
+        out = capsys.readouterr().out
+        assert f"{said}: left out as asked, which costs 24 answers." in out, verb
+        assert main([*verb, "--without", "bob"]) != 0
+        assert "'bob' is no annotator" in capsys.readouterr().err
 
 
 def test_checks_hide_in_dialogues_that_are_not_asked_about_as_long_as_there_are_some(run):

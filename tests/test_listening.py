@@ -2,6 +2,8 @@
 
 import csv
 import json
+import re
+import shutil
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from statistics import fmean
@@ -360,6 +362,27 @@ def test_the_results_are_those_of_the_ledgers_without_whom_one_leaves_out(run):
     assert figure(results(run, ["birch"]), "naturalness", config="xtts").value == 5
     with pytest.raises(ConfigError, match=r"'brch' is no listener of .*: did you mean 'birch'\?"):
         results(run, ["brch"])
+
+
+def test_a_listener_who_fails_checks_is_named_and_left_out_by_the_plan(run, capsys):
+    for min_checks, names, note in (
+        (None, ["ash", "birch"], r"birch failed (\d) of \1 attention checks, and \d+ answers count\."),
+        (
+            0.5,
+            ["ash"],
+            r"birch failed (\d) of \1 .*: left out by min_checks = 0\.5, which costs \d+ answers\.",
+        ),
+    ):
+        with opened(run, "ash", "birch", trials=20, min_checks=min_checks) as listening:
+            while listening.following("ash"):
+                say(listening, "ash", prefers="none")
+                say(listening, "birch", prefers="a")
+        found = results(run)
+        assert [one.name for one in found.listeners] == names
+        assert re.fullmatch(note, found.notes[0])
+        assert main(["listen", str(run.folder), "--results"]) == 0
+        assert found.notes[0] in capsys.readouterr().out.replace("\n", " ")
+        shutil.rmtree(run.folder / "listening")
 
 
 def test_a_run_nobody_listens_to_has_no_results(run):

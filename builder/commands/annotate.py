@@ -52,6 +52,12 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="FILE",
         help='dialogues to mix in whose scores are known: lines of {"id": ..., "scores": {...}}',
     )
+    pinned.add_argument(
+        "--min-checks",
+        type=_share,
+        metavar="SHARE",
+        help="who passes a smaller share of the checks, or of gold scores within 1, does not count (0)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument("--port", type=_count, default=7860, help="0 takes a free one (%(default)s)")
     parser.add_argument(
@@ -59,11 +65,18 @@ def options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="serve nothing: show how far each annotator is, and how careful",
     )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="for --progress: leave this annotator out; may be repeated",
+    )
 
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.annotations import Wanted, read_gold, standings
+    from builder.annotations import Wanted, heeded, read_gold, standings
     from builder.run import Run
 
     if options.progress:
@@ -71,7 +84,9 @@ def do(options: argparse.Namespace) -> int:
 
         from builder.views import show_standings
 
-        show_standings(standings(options.run), Console())
+        show_standings(
+            standings(options.run, options.without), heeded(options.run, options.without).notes, Console()
+        )
         return 0
     from builder.web.annotate import annotate
 
@@ -81,12 +96,20 @@ def do(options: argparse.Namespace) -> int:
         check_every=options.check_every,
         spoken=options.spoken,
         gold=read_gold(options.gold) if options.gold else None,
+        min_checks=options.min_checks,
     )
     with Run(options.run, writable=False) as run:
         annotate(
             run, wanted, host=options.host, port=options.port, ready=lambda line: print(line, flush=True)
         )
     return 0
+
+
+def _share(written: str) -> float:
+    share = float(written)
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{written} is no share: 0 to 1 is")
+    return share
 
 
 def _count(written: str) -> int:

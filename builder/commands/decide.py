@@ -66,6 +66,14 @@ def options(parser: argparse.ArgumentParser) -> None:
         help="for --calibrate: people accept what they score so on every criterion (%(default)s)",
     )
 
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="for --calibrate: leave this annotator out; may be repeated",
+    )
+
 
 def _threshold(written: str) -> tuple[str, float]:
     criterion, _, score = written.rpartition("=")
@@ -89,7 +97,7 @@ def do(options: argparse.Namespace) -> int:
         if not len(run.reviews):
             raise RunError(f"{run.folder}: nothing is judged: `deepdialogue judge` gives votes to decide on")
         if options.calibrate:
-            return _calibrate(run, options.passing, console)
+            return _calibrate(run, options.passing, options.without, console)
         rule = run.rule_of(load_study(options.study)) if options.study else run.study.acceptance
         rule = changed(rule, dict(options.thresholds), options.rule, options.quorum, options.own)
         found = changes(run, rule)
@@ -105,12 +113,14 @@ def do(options: argparse.Namespace) -> int:
     return 0
 
 
-def _calibrate(run: Run, passing: float, console: Console) -> int:
-    from builder.annotations import annotations
+def _calibrate(run: Run, passing: float, without: list[str], console: Console) -> int:
+    from builder.annotations import annotations, heeded
     from builder.decisions import show_calibration
     from builder.panel import calibration
+    from builder.views import show_notes
 
-    found = calibration(run, annotations(run.folder), passing)
+    found = calibration(run, annotations(run.folder, without), passing)
+    show_notes(heeded(run.folder, without).notes, console)
     if found is None:
         raise RunError(
             f"{run.folder}: nobody scored a judged dialogue: `deepdialogue annotate {run.folder}` asks people"

@@ -52,6 +52,12 @@ def options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--overlap", type=float, metavar="SHARE", help="of them, those that all listeners hear (0.2)"
     )
+    parser.add_argument(
+        "--min-checks",
+        type=float,
+        metavar="SHARE",
+        help="who passes a smaller share of the checks does not count (0)",
+    )
     parser.add_argument("--host", default="127.0.0.1", help="the address to listen on (%(default)s)")
     parser.add_argument("--port", type=int, default=7860, help="0 takes a free one (%(default)s)")
     parser.add_argument(
@@ -110,6 +116,7 @@ def _serve(run: Run, options: argparse.Namespace) -> None:
 def _show(run: Run, options: argparse.Namespace) -> None:
     from builder.agreement import FEWEST_DIALOGUES
     from builder.listening import results
+    from builder.views import show_notes
 
     found, console = results(run, options.without), Console()
     first, second = found.configs
@@ -132,6 +139,7 @@ def _show(run: Run, options: argparse.Namespace) -> None:
             for one in found.listeners
         ),
     )
+    show_notes(found.notes, console)
     for what, title, columns in (
         (
             "recognition",

@@ -60,13 +60,20 @@ def options(parser: argparse.ArgumentParser) -> None:
         metavar="MB",
         help="the most sound on the page, in megabytes (%(default)g)",
     )
+    parser.add_argument(
+        "--without",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="leave out what this annotator or listener answered; may be repeated",
+    )
 
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
     from builder.report import PAGE, report
 
-    asked = {"sample": options.sample, "audio_mb": options.audio_mb}
+    asked = {"sample": options.sample, "audio_mb": options.audio_mb, "without": options.without}
     if options.concreteness:
         asked["concreteness"] = options.concreteness
     chosen = convert(asked, Options, "report")

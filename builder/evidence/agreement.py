@@ -7,7 +7,6 @@ from collections.abc import Mapping
 
 from builder.agreement import Agreement, agreement, heard_agreement
 from builder.agreement import Estimate as Coefficient
-from builder.annotations import annotations
 from builder.core.interval import Interval, share
 from builder.evidence import (
     Absent,
@@ -43,7 +42,13 @@ def find(evidence: Evidence) -> Finding | Absent:
         )
     return Finding(
         title=_TITLE,
-        says=" ".join([*_of_judges(judges), *_of_people(evidence, people)]),
+        says=" ".join(
+            [
+                *_of_judges(judges),
+                *_of_people(evidence, people),
+                *evidence.annotator_notes,
+            ]
+        ),
         tables=tuple(table for table in _tables(judges, people) if table.rows),
         charts=_charts(judges, people),
     )
@@ -51,7 +56,7 @@ def find(evidence: Evidence) -> Finding | Absent:
 
 def _people(evidence: Evidence) -> dict[str, Agreement]:
     """By criterion, and of the emotions heard where some were."""
-    said, seed = annotations(evidence.run.folder), evidence.run.study.seed
+    said, seed = evidence.annotations, evidence.run.study.seed
     found = agreement(said, seed)
     if any(any(one.emotions) for one in said):
         found[_EMOTION_HEARD] = heard_agreement(said, seed)

@@ -7,7 +7,6 @@ from collections import Counter
 from collections.abc import Mapping
 
 from builder.agreement import Calibration, Confusion
-from builder.annotations import annotations
 from builder.core.interval import Interval
 from builder.evidence import (
     Absent,
@@ -34,7 +33,7 @@ _SCALE = (1, 2, 3, 4, 5)
 def find(evidence: Evidence) -> Finding | Absent:
     """Holds them against each other."""
     run = evidence.run
-    found = calibration(run, annotations(run.folder))
+    found = calibration(run, evidence.annotations)
     if found is None or not found.judges:
         reason = (
             f"nobody scored a dialogue that models judged: `deepdialogue annotate {run.folder}` asks people"

@@ -22,7 +22,7 @@ from builder.evidence import (
     spread,
     told,
 )
-from builder.listening import Confusion, Result, Results, results
+from builder.listening import Confusion, Result, Results
 
 ORDER = 75
 _TITLE = "What listeners hear"
@@ -31,7 +31,7 @@ _TITLE = "What listeners hear"
 def find(evidence: Evidence) -> Finding | Absent:
     """Reads the answers."""
     try:
-        found = results(evidence.run)
+        found = evidence.heard
     except RunError as error:
         return Absent(title=_TITLE, reason=str(error))
     whole = _of(found, "recognition", "all")
@@ -66,7 +66,7 @@ def _says(found: Results) -> str:
         f"{natural}: a difference of {told(apart.interval, decimals=2)} within a trial. Of those who prefer either, "
         f"{told(preferred.interval, '%', 100)} prefer {first} to {second}{likelier}, and {preferred.ties} answers "
         f"prefer neither. Emotions have as many trials as each other while their clips last: these are means over "
-        f"emotions, not over the dataset."
+        f"emotions, not over the dataset." + "".join(f" {note}" for note in found.notes)
     )
 
 
