@@ -106,13 +106,18 @@ def test_a_hub_that_asks_to_be_left_alone_is_left_alone_for_as_long(hub, monkeyp
 def test_bytes_that_are_not_the_commits_are_never_given(hub, monkeypatch):
     monkeypatch.setattr(client, "_ATTEMPTS", 2)
 
+    body = b"<!DOCTYPE html>" * 600
+
     async def another(request, _):
-        return web.Response(body=b"<!DOCTYPE html>" * 600)
+        return web.Response(body=body)
 
     hub.fail("GET /cdn/", another)
     assert reading(everything) == FILES
     hub.fail("GET /cdn/", another, times=10**6)
     with pytest.raises(EndpointError, match="9000 bytes that are not the file's 9000"):
+        reading(everything)
+    body = b"x" * 2**20
+    with pytest.raises(EndpointError, match="an answer of more than 9,000 bytes"):
         reading(everything)
     for digest in (hashlib.sha256(b"x").hexdigest(), hashlib.sha1(b"blob 1\0x").hexdigest()):
         assert Entry(path="x", num_bytes=1, digest=digest).holds(b"x")
