@@ -65,7 +65,7 @@ class Client:
         date, ours = self._dated
         try:
             theirs = email.utils.parsedate_to_datetime(date or "")
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
         # The header leaves out what passed of its second: half of one, on average.
         return theirs.replace(tzinfo=theirs.tzinfo or UTC).timestamp() + 0.5 - ours
@@ -120,7 +120,7 @@ class Client:
         place.inference_s = _told(answer.headers, "x-inference-time")
         try:
             found = decode(content, shape)
-        except (ValueError, UnicodeDecodeError) as error:
+        except ValueError as error:
             fault = inside(where, retry_after, content, token, read=False)
             begin = excerpt(content[:MOST_WORDS].decode(errors="replace"), token, 80)
             raise fault or ProtocolError(
