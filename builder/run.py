@@ -232,6 +232,7 @@ class Run:
             self.scenarios = self._ledgers("scenarios", Scenario, named=parse_id)
             self.turns = self._ledgers("turns", Answered)
             self.dialogues = self._ledgers("dialogues", Dialogue, named=parse_id)
+            self._votes = self._ledgers("votes", Answered)
             self.reviews = self._ledgers("reviews", Review, best=_last)
             kept = {path.name.partition(".")[0] for path in listed((folder / "recordings").glob("*.jsonl"))}
             self.recordings = {
@@ -381,7 +382,7 @@ class Run:
     @cached_property
     def votes(self) -> Journal:
         """What judges answered about dialogues that have no review; one for all the times that this run is judged."""
-        return Journal(self._ledgers("votes", Answered), lambda id: id not in self.reviews and self.takes(id))
+        return Journal(self._votes, lambda id: id not in self.reviews and self.takes(id))
 
     def failures(self, work: str) -> Ledgers[Failure]:
         """What failed in one piece of work, by item; the latest counts."""
