@@ -391,7 +391,7 @@ def test_a_server_that_cannot_be_reached_ends_in_one_line_though_others_were_to_
 def test_only_a_full_disk_asks_for_room(tmp_path):
     (tmp_path / "file").write_text("")
     done = deepdialogue("plan", study(tmp_path), "--run", "file", cwd=tmp_path)
-    refused(done, "file: File exists", "mend that")
+    refused(done, "--run 'file': it is a file", "name another folder")
     assert "room" not in done.stderr
 
 

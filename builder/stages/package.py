@@ -69,7 +69,7 @@ _SHAPING = (
     "agreement card croissant dataset figures gallery index palette panel shards sounds stages/package",
     "evidence/__init__ evidence/emotions core/annotation core/bias core/dialogue core/draw core/emotion core/interval",
     "core/licence core/markdown core/prosody core/row core/scenario core/speech core/statistics core/verdict core/version",
-    "core/vocabulary core/word",
+    "core/checkpoint core/stop core/vocabulary core/word",
 )
 """The files of `builder` that decide what is in a dataset, and how; a change of any other leaves every dataset current."""
 _LIBRARIES = ("pyarrow", "datasets", "jinja2", "pyyaml")
