@@ -128,7 +128,7 @@ class Figures:
     def doubts(self) -> list[str]:
         """Where something else spoke than the study asks for, or one for several models, in sentences."""
         told = (one.told("dialogues") for one in self.answered)
-        return [*filter(None, told), *several(self.answered)]
+        return [*filter(None, told), *several((*self.answered, *self.judges))]
 
     @property
     def loudness(self) -> dict[str, Loudness]:

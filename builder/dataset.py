@@ -157,7 +157,9 @@ def describe(folder: Path) -> str:
         lines.append("  a rehearsal: stand-ins took part; same schema, not training data")
     differences = [one.told("dialogues") for one in manifest.speakers]
     differences += [one.told("votes") for one in manifest.judges]
-    lines += [f"  {said}" for said in (*differences, *several(manifest.speakers)) if said]
+    lines += [
+        f"  {said}" for said in (*differences, *several((*manifest.speakers, *manifest.judges))) if said
+    ]
     config = spoken[0] if spoken else TEXT_ONLY
     name, wanted = (json.dumps(text, ensure_ascii=False) for text in (folder.name, config))
     plain = f"from datasets import load_dataset; print(load_dataset({name}, {wanted}))"

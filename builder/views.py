@@ -101,10 +101,10 @@ def _show_answered(run: Run, console: Console) -> None:
         counts.update({(pair.first, dialogue.first_checkpoint), (pair.second, dialogue.second_checkpoint)})
     asked_for = {name: model.checkpoint for name, model in run.study.vocabulary.models.items()}
     speakers = answered(asked_for, counts)
-    told = [one.told("dialogues") for one in speakers] + several(speakers)
-    if asked(run):
-        judges = bench(run.reviews, asked(run))
-        told += [one.told("votes") for one in answered_judges(run, judges)] + judges.told
+    judges = bench(run.reviews, asked(run))
+    voters = answered_judges(run, judges)
+    told = [one.told("dialogues") for one in speakers] + [one.told("votes") for one in voters]
+    told += [*several((*speakers, *voters)), *judges.told]
     for said in filter(None, told):
         console.print(Text(plain(said), style="yellow"), soft_wrap=True)
 

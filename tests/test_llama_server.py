@@ -10,7 +10,7 @@ import pytest
 from builder.errors import EndpointError, ProtocolError
 from builder.llm.openai import OpenAI
 from tests.commands import deepdialogue, site, study
-from tests.llm.asking import HUB_ID, SCHEMA, a_model, a_prompt, ask, opened
+from tests.llm.asking import SCHEMA, a_model, a_prompt, ask, opened
 from tests.servers.llama_server import NEEDS, LlamaServer, make_speaker
 
 _MISSING = [name for name in NEEDS if importlib.util.find_spec(name) is None]
@@ -81,7 +81,7 @@ def readable(completion):
 
 
 def test_it_is_reached_and_answers_in_words(server):
-    assert opened(backend(server, limit=9)) == (HUB_ID, 9)
+    assert opened(backend(server, limit=9)) == (server.model, 9)
     (completion,) = ask(backend(server), a_prompt())
     assert completion.text.replace('"', " ").replace(" ", "").isalpha()
     assert completion.finish_reason == "stop"

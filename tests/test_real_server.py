@@ -9,7 +9,7 @@ import pytest
 from builder.errors import EndpointError, ProtocolError
 from builder.llm.openai import OpenAI
 from tests.commands import deepdialogue, site, study
-from tests.llm.asking import HUB_ID, a_model, a_prompt, ask, opened
+from tests.llm.asking import a_model, a_prompt, ask, opened
 from tests.servers.transformers_serve import NEEDS, TransformersServe, make_talker
 
 _MISSING = [name for name in NEEDS if importlib.util.find_spec(name) is None]
@@ -47,7 +47,7 @@ def words(text="Say hello.", **more):
 
 
 def test_it_is_reached_and_answers(server):
-    assert opened(backend(server, limit=9)) == (HUB_ID, 9)
+    assert opened(backend(server, limit=9)) == (server.model, 9)
     (completion,) = ask(backend(server), words())
     assert completion.text.strip(" abcdefghijklmnopqrstuvwxyz") == ""
     assert completion.finish_reason == "stop"
@@ -127,6 +127,6 @@ def test_two_speakers_hold_whole_dialogues_through_it(server, tmp_path):
     assert len(dialogues) == 4
     for dialogue in dialogues:
         assert dialogue["first_checkpoint"] == dialogue["second_checkpoint"]
-        assert dialogue["first_checkpoint"].startswith("microsoft/Phi-4-mini")
+        assert dialogue["first_checkpoint"] == server.model
         assert len(dialogue["turns"]) == int(dialogue["id"].rpartition("_")[2])
         assert all(turn["text"] for turn in dialogue["turns"])

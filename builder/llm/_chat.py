@@ -4,7 +4,6 @@ Law of the file: only what all of them agree on; where they differ, each backend
 says, and not held to what it leaves out.
 """
 
-from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -16,7 +15,7 @@ from builder.errors import ItemError, ProtocolError, nearest
 from builder.llm import About
 from builder.remote.client import Client
 from builder.remote.fault import finish
-from builder.remote.room import TryError
+from builder.remote.room import Room, TryError
 
 _THOUGHTS = ("reasoning_content", "reasoning", "thinking")
 """Where servers put what was thought, if they tell it from what is said."""
@@ -173,8 +172,14 @@ async def _loaded(client: Client, listed: _Listed) -> str:
     if not root or listed.owned_by == "sglang":
         # llama-server lists an alias, SGLang repeats one as the root; each tells the file or the folder elsewhere.
         page = "/get_model_info" if listed.owned_by == "sglang" else "/props"
-        with suppress(ItemError):
+        # A server that lacks the page has failed at nothing.
+        room, client.room = client.room, Room(1)
+        try:
             return (await client.get(page, _Loaded)).model_path or listed.id
+        except ItemError:
+            pass
+        finally:
+            client.room = room
     return listed.id
 
 
