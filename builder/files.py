@@ -47,16 +47,23 @@ def listed(paths: Iterable[Path]) -> list[Path]:
     return sorted(path for path in paths if not _JUNK.fullmatch(path.name))
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most: int | None = None) -> str:
     r"""The text of a file, without a byte order mark; every line ends in `\n`.
 
     It is UTF-8, unless a mark says that it is UTF-16 or UTF-32.
 
+    Args:
+        path: of the file.
+        most: bytes it may have; None is any number.
+
     Raises:
         OSError: it cannot be read.
-        ValueError: it is not text, as one line that says how to save it.
+        ValueError: it is not text, as one line that says how to save it, or has too many bytes.
     """
-    data = path.read_bytes()
+    with path.open("rb") as file:
+        data = file.read() if most is None else file.read(most + 1)
+    if most is not None and len(data) > most:
+        raise ValueError(f"it has more than {most} bytes: is it the file that was meant?")
     mark = next((mark for mark in _MARKS if data.startswith(mark)), b"")
     coding = _MARKS.get(mark, "utf-8")
     try:

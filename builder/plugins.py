@@ -8,7 +8,7 @@ import pkgutil
 from typing import Any, TypeVar
 
 from builder.errors import ConfigError, nearest
-from builder.records import Record, convert
+from builder.records import Place, Record, brief, convert
 
 R = TypeVar("R", bound=Record)
 
@@ -29,7 +29,7 @@ def find(contract: type[R], name: str, where: str) -> type[R]:
     """
     if name not in names(contract):
         raise ConfigError(
-            f"{where}: no {contract.__name__.lower()} {name!r}: {nearest(name, names(contract))}"
+            f"{where}: no {contract.__name__.lower()} {brief(name)}: {nearest(name, names(contract))}"
         )
     module = importlib.import_module(f"{contract.__module__}.{name}")
     (record,) = (
@@ -40,13 +40,13 @@ def find(contract: type[R], name: str, where: str) -> type[R]:
     return record
 
 
-def make(contract: type[R], table: dict[str, Any], where: str, default: str | None = None) -> R:
+def make(contract: type[R], table: dict[str, Any], where: str | Place, default: str | None = None) -> R:
     """Makes the plug-in that a table of settings describes.
 
     Args:
         contract: what it must be: `Backend`, `Judge`, `Engine` or `Check`.
         table: its settings, and its file's name under the contract's own name (`backend = "tgi"`).
-        where: the file and key of the table, for the message.
+        where: the file and key of the table, for the message; or what tells them of a key in the table.
         default: the file's name where the table does not say.
 
     Raises:
@@ -55,6 +55,7 @@ def make(contract: type[R], table: dict[str, Any], where: str, default: str | No
     key = contract.__name__.lower()
     settings = {name: value for name, value in table.items() if name != key}
     chosen = table.get(key, default)
+    told = ": ".join(filter(None, where(""))) if callable(where) else where
     if not isinstance(chosen, str):
-        raise ConfigError(f"{where}: {key} is not named: one of {', '.join(names(contract))}")
-    return convert(settings, find(contract, chosen, where), where)
+        raise ConfigError(f"{told}: {key} is not named: one of {', '.join(names(contract))}")
+    return convert(settings, find(contract, chosen, told), where)

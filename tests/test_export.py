@@ -326,8 +326,8 @@ def test_a_dialogue_is_taken_by_its_whole_id_or_by_the_part_after_the_slash_in_e
         ({"config": "xtt"}, "has no recordings in config 'xtt': did you mean 'xtts'?"),
         ({"config": "text-only"}, "has no recordings in config 'text-only': known: 'xtts'"),
         ({"config": "xtts-turns"}, "has no recordings in config 'xtts-turns': known: 'xtts'"),
-        ({"sampling_rate_hz": 44}, "export: key 'sampling_rate_hz' is 44: Expected `int` >= 8000"),
-        ({"channels": 3}, "export: key 'channels' is 3: Invalid enum value 3"),
+        ({"sampling_rate_hz": 44}, "export: key 'sampling_rate_hz' is 44: a whole number from 8000 to"),
+        ({"channels": 3}, "export: key 'channels' is 3: "),
     ],
 )
 def test_an_option_that_fits_nothing_is_one_line_with_the_nearest_that_does(source, tmp_path, options, said):

@@ -59,21 +59,21 @@ def test_a_record_cannot_be_changed():
         (shed(spare={"nam": "axe"}), "unknown key 'drawers.top.spare.nam': did you mean 'name'?"),
         (shed(tools=[{"weight": 1}]), "missing key 'drawers.top.tools[0].name'"),
         ({}, "missing key 'drawers'"),
-        ({**shed(), "door": "ajar"}, "key 'door' is 'ajar': Invalid enum value 'ajar'"),
-        ({**shed(), "size": [1, "2"]}, "key 'size' is [1, '2']: Expected `int`, got `str`"),
-        (shed(tools=[{"name": 5}]), "key 'drawers.top.tools[0].name' is 5: Expected `str`, got `int`"),
+        ({**shed(), "door": "ajar"}, "key 'door' is 'ajar': one of 'open', 'shut' is needed"),
+        ({**shed(), "size": [1, "2"]}, "key 'size[1]' is '2': a whole number is needed"),
+        (shed(tools=[{"name": 5}]), "key 'drawers.top.tools[0].name' is 5: text is needed"),
         (
             shed(tools=[{"name": "saw", "weight": -1}]),
-            "key 'drawers.top.tools[0].weight' is -1: Expected `float` >= 0.0",
+            "key 'drawers.top.tools[0].weight' is -1: a number of at least 0 is needed",
         ),
         (
             shed(tools={"name": "saw"}),
-            "key 'drawers.top.tools' is {'name': 'saw'}: Expected `array`, got `object`",
+            "key 'drawers.top.tools' is {'name': 'saw'}: a list is needed",
         ),
-        (shed(labels={"a": 1, "b": True}), "key 'drawers.top.labels.b' is True: Expected `int`, got `bool`"),
-        ({"drawers": {"top": 1}}, "key 'drawers.top' is 1: Expected `object`, got `int`"),
+        (shed(labels={"a": 1, "b": True}), "key 'drawers.top.labels.b' is True: a whole number is needed"),
+        ({"drawers": {"top": 1}}, "key 'drawers.top' is 1: a table is needed"),
         (shed(tools=[{"name": "bomb"}]), "drawers.top.tools[0]: a bomb is no tool"),
-        ([], "Expected `object`, got `array`"),
+        ([], "[]: a table is needed"),
     ],
 )
 def test_what_cannot_be_read_is_named_with_its_whole_key_and_the_repair(table, message):
@@ -100,5 +100,5 @@ def test_the_faulty_key_is_found_behind_a_valid_choice_of_records():
         one: Left | Right
         two: int
 
-    with pytest.raises(ConfigError, match=r"^both\.toml: key 'two' is 'x': Expected `int`, got `str`$"):
+    with pytest.raises(ConfigError, match=r"^both\.toml: key 'two' is 'x': a whole number is needed$"):
         convert({"one": {"type": "right", "b": 1}, "two": "x"}, Both, "both.toml")

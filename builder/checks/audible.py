@@ -18,9 +18,9 @@ _FRAME_S = 0.02
 class Audible(Check):
     """A fault is sound that is not finite, too short, too quiet, or mostly silence."""
 
-    min_s: Annotated[float, msgspec.Meta(gt=0)] = 0.2
+    min_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 0.2
     """The shortest clip, in seconds."""
-    min_level_db: Annotated[float, msgspec.Meta(lt=0)] = -50.0
+    min_level_db: Annotated[float, msgspec.Meta(ge=-200, lt=0)] = -50.0
     """The lowest level, root mean square without offset, in decibels relative to full scale."""
     max_silent_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.6
     """The greatest share of 20 ms frames below that level; at most 0.39 in the published sample."""

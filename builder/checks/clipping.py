@@ -22,7 +22,7 @@ class Clipping(Check):
 
     max_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 1e-4
     """The greatest share of samples at full scale."""
-    max_equal: Annotated[int, msgspec.Meta(ge=1)] = 2
+    max_equal: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 2
     """The most samples in a row that all equal the highest or the lowest of the clip."""
 
     def fault(self, waveform: Waveform, line: Line) -> str | None:  # noqa: ARG002 - no words excuse it

@@ -30,11 +30,11 @@ class Distinct(Check):
 
     min_likeness: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.99
     """The normalized cross-correlation of two clips that are the same."""
-    min_odds: Annotated[float, msgspec.Meta(gt=1)] = 100.0
+    min_odds: Annotated[float, msgspec.Meta(gt=1, le=1_000_000)] = 100.0
     """How many times likelier the lengths of two clips are with their texts swapped than as they are."""
-    spread: Annotated[float, msgspec.Meta(gt=0)] = 0.15
+    spread: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 0.15
     """The standard deviation of the logarithm of the time for a character, within a dialogue; 0.11 in the published sample."""
-    min_characters: Annotated[int, msgspec.Meta(ge=1)] = 30
+    min_characters: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 30
     """Two texts whose lengths differ by less are not told apart by them."""
 
     def faults(self, clips: Sequence[Waveform], lines: Sequence[Line]) -> list[str | None]:

@@ -15,7 +15,7 @@ from builder.core.speech import Line, Waveform
 class Gap(Check):
     """A fault is a silence inside the clip that is too long for a pause."""
 
-    max_s: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    max_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 1.0
     """The longest silence between two sounds, in seconds; 7 of 92 clips of the published sample have a longer one."""
 
     def fault(self, waveform: Waveform, line: Line) -> str | None:  # noqa: ARG002 - no words need so long a pause

@@ -31,7 +31,7 @@ Spectra = NDArray[np.float32]
 class Loop(Check):
     """A fault is a stretch of sound that comes twice in a row though its words do not."""
 
-    min_s: Annotated[float, msgspec.Meta(ge=0.1)] = 0.5
+    min_s: Annotated[float, msgspec.Meta(ge=0.1, le=86_400)] = 0.5
     """The shortest stretch, in seconds. What is shorter but comes often enough is found as a longer one."""
     min_likeness: Annotated[float, msgspec.Meta(gt=0, le=1)] = 0.85
     """How alike two stretches are that are the same; at most 0.66 in the published sample, 0.83 in a tongue twister."""

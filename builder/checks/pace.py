@@ -19,18 +19,18 @@ from builder.records import Record
 class Bounds(Record):
     """The bounds of one acted class; None leaves the check's own."""
 
-    min_characters_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
-    max_characters_per_s: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    min_characters_per_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
+    max_characters_per_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] | None = None
 
 
 class Pace(Check):
     """A fault is a clip too long or too short for its text."""
 
-    min_characters_per_s: Annotated[float, msgspec.Meta(gt=0)] = 8.0
+    min_characters_per_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 8.0
     """11.3 at least in the published sample."""
-    max_characters_per_s: Annotated[float, msgspec.Meta(gt=0)] = 25.0
+    max_characters_per_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 25.0
     """21.8 at most in the published sample."""
-    grace_s: Annotated[float, msgspec.Meta(ge=0)] = 0.5
+    grace_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.5
     """How far past either bound a clip may be: half a second decides about a word, not about a sentence."""
     ravdess: dict[Ravdess, Bounds] = {}
     """Other bounds for an acted class."""

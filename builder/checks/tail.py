@@ -19,13 +19,13 @@ _PHRASE = re.compile(r"\w[\w\s'’]*")
 class Tail(Check):
     """A fault is too long a silence at the end, or a burst of sound after a pause that the last words do not explain."""
 
-    max_silence_s: Annotated[float, msgspec.Meta(gt=0)] = 0.6
+    max_silence_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 0.6
     """The longest silence after the last sound, in seconds; at most 0.56 in the published sample."""
-    min_pause_s: Annotated[float, msgspec.Meta(gt=0)] = 0.4
+    min_pause_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 0.4
     """The shortest silence that a burst comes after, in seconds."""
-    max_burst_s: Annotated[float, msgspec.Meta(gt=0)] = 1.0
+    max_burst_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 1.0
     """The longest burst, in seconds; what lasts longer is taken for speech."""
-    max_characters_per_s: Annotated[float, msgspec.Meta(gt=0)] = 40.0
+    max_characters_per_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 40.0
     """Faster than this nobody says the last phrase, from its mark of punctuation on; at most 29 in the published sample."""
 
     def fault(self, waveform: Waveform, line: Line) -> str | None:

@@ -10,9 +10,6 @@ an emotion comes at the very end, and so a server's prefix cache holds everythin
 """
 
 from collections.abc import Generator
-from typing import Annotated
-
-import msgspec
 
 from builder.core.checkpoint import joined
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
@@ -23,6 +20,7 @@ from builder.core.scenario import Scenario
 from builder.core.vocabulary import Domain
 from builder.errors import ReplyError
 from builder.records import Record
+from builder.values import Attempts, Prose, Words
 
 _THINKS = (
     ": its tokens ran out before it had thought to the end: stop its thinking by the line that doctor names, or raise"
@@ -33,21 +31,23 @@ _THINKS = (
 class Script(Record):
     """How the two speakers are asked to speak."""
 
-    system: str
+    system: Prose
     """The head of every prompt. Placeholders: `{domain}`, `{topics}`, `{word_limit}`."""
-    opening: str
+    opening: Prose
     """The instruction for the first turn. Placeholder: `{emotion}`."""
-    reply: str
+    reply: Prose
     """The instruction for every other turn, put after the partner's words. Placeholder: `{emotion}`."""
     decoding: Decoding = Decoding()
-    word_limit: Annotated[int, msgspec.Meta(ge=1)] = 25
+    word_limit: Words = 25
     """What the speakers are told. The paper's limit is 25 and was not enforced."""
-    max_words: Annotated[int, msgspec.Meta(ge=1)] = 50
+    max_words: Words = 50
     """A reply with more words is asked again."""
-    attempts: Annotated[int, msgspec.Meta(ge=1)] = 4
+    attempts: Attempts = 4
     """How often a turn is asked for, each time with a new seed, before the dialogue is a failure."""
 
     def __post_init__(self) -> None:
+        if self.word_limit > self.max_words:
+            raise ValueError(f"word_limit is {self.word_limit}, more than max_words, {self.max_words}")
         for name, placeholders in {
             "system": ("domain", "topics", "word_limit"),
             "opening": ("emotion",),

@@ -4,15 +4,16 @@ Law of the file: a criterion asks one question, and says what its scores mean.
 """
 
 from builder.records import Record
+from builder.values import Prose
 
 
 class Criterion(Record):
     """What is scored, and what the scores mean; 2 and 4 lie between."""
 
-    question: str
-    one: str
-    three: str
-    five: str
+    question: Prose
+    one: Prose
+    three: Prose
+    five: Prose
     each_turn: bool = False
     """Whether every turn has a score of its own. The dialogue's is then their mean: the least of them would be the lower
     the more turns there are."""

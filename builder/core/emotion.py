@@ -12,6 +12,7 @@ import msgspec
 from builder.core.draw import Draw
 from builder.errors import nearest
 from builder.records import Record
+from builder.values import Name
 
 Ravdess = Literal["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
 RAVDESS: tuple[Ravdess, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")
@@ -32,7 +33,7 @@ class Emotion(Record):
     """From unpleasant (-1) to pleasant (1), after Russell's circumplex."""
     arousal: Axis
     """From drowsy (-1) to activated (1), after Russell's circumplex."""
-    successors: tuple[str, ...]
+    successors: tuple[Name, ...]
     """The emotions a next turn may express."""
     intensity: Intensity = "normal"
     """How strongly the class is acted: which of RAVDESS's two intensities speech takes after."""

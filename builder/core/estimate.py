@@ -25,12 +25,13 @@ from builder.core.scenario import Scenario
 from builder.core.usage import Price, Usage, currency_of, price_of
 from builder.core.vocabulary import Vocabulary
 from builder.records import Record
+from builder.values import Count
 
 Ask = Callable[[Dialogue], Prompt]
 """The first prompt of a judge for a dialogue."""
 
 _Amount = Annotated[float, msgspec.Meta(ge=0)]
-_Rate = Annotated[float, msgspec.Meta(gt=0)]
+_Rate = Annotated[float, msgspec.Meta(gt=0, le=1_000_000_000)]
 
 # Two words and not one: where texts stand inside JSON, a single word would melt into what surrounds it.
 _SAID, _SAID_ELSEWHERE = "Oh yes", "Ah no"
@@ -64,7 +65,7 @@ class Speed(Record):
     """Read, in all: parallel requests share it."""
     completion_tokens_per_s: _Rate
     """Written, for each of the parallel requests."""
-    parallel: Annotated[int, msgspec.Meta(ge=1)] = 1
+    parallel: Count = 1
     """Requests that are answered at once, each at that speed."""
 
 

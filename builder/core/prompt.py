@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from builder.errors import nearest
 from builder.records import Record
+from builder.values import Heat, Nucleus, Tokens
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 
@@ -25,11 +26,11 @@ class Message(Record):
 class Decoding(Record):
     """How a model samples."""
 
-    temperature: float = 0.7
+    temperature: Heat = 0.7
     """0 is greedy. The paper does not say; 0.7 is our choice."""
-    top_p: float = 0.95
+    top_p: Nucleus = 0.95
     """The nucleus, in (0, 1]."""
-    max_tokens: int = 128
+    max_tokens: Tokens = 128
     """The most tokens of one completion; small, because servers reserve memory for all of them."""
 
 

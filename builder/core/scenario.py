@@ -14,6 +14,7 @@ from builder.core.emotion import Transitions, walk
 from builder.core.vocabulary import Vocabulary
 from builder.errors import nearest
 from builder.records import Record
+from builder.values import Count, Names, Share
 
 _ID = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9][A-Za-z0-9.-]*)*)/([a-z0-9]+(?:_[a-z0-9]+)*)_([0-9]+)_([0-9]+)"
@@ -64,8 +65,8 @@ class Scenario(Record):
 class TurnRange(Record):
     """How many turns a dialogue may have; every number from `min` to `max` is as likely as the next."""
 
-    min: Annotated[int, msgspec.Meta(ge=1)] = 3
-    max: Annotated[int, msgspec.Meta(ge=1)] = 10
+    min: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 3
+    max: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 10
 
     def __post_init__(self) -> None:
         if self.min > self.max:
@@ -75,13 +76,13 @@ class TurnRange(Record):
 class Plan(Record):
     """What is to be drawn."""
 
-    dialogues_per_cell: Annotated[int, msgspec.Meta(ge=1)]
+    dialogues_per_cell: Count
     """Dialogues for each domain of each pairing."""
     turns: TurnRange = TurnRange()
     transitions: Transitions = Transitions()
-    domains: tuple[str, ...] | None = None
+    domains: Names | None = None
     """A selection from the vocabulary; None takes all."""
-    pairings: tuple[str, ...] | None = None
+    pairings: Names | None = None
     """A selection from the vocabulary; None takes all."""
 
 
@@ -122,9 +123,9 @@ def _selected(what: str, wanted: tuple[str, ...] | None, known: tuple[str, ...])
 class Splits(Record):
     """The shares of the three splits; they sum to 1."""
 
-    train: float = 0.9
-    validation: float = 0.05
-    test: float = 0.05
+    train: Share = 0.9
+    validation: Share = 0.05
+    test: Share = 0.05
 
     def __post_init__(self) -> None:
         shares = (self.train, self.validation, self.test)

@@ -19,6 +19,7 @@ from builder.core.draw import Draw
 from builder.core.emotion import Emotion, Ravdess
 from builder.core.stop import asks
 from builder.records import Record
+from builder.values import Count, Nucleus
 
 SLACK_S = 0.01
 """How far a published silence may be from the rule, in seconds."""
@@ -40,11 +41,11 @@ class Voice(Record):
 class Sampling(Record):
     """How an engine that samples does it. There are no defaults: what suits one engine ruins another."""
 
-    temperature: Annotated[float, msgspec.Meta(gt=0)]
-    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)]
+    temperature: Annotated[float, msgspec.Meta(gt=0, le=5)]
+    top_p: Nucleus
     """The nucleus, in (0, 1]."""
-    repetition_penalty: Annotated[float, msgspec.Meta(ge=1)]
-    top_k: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    repetition_penalty: Annotated[float, msgspec.Meta(ge=1, le=100)]
+    top_k: Count | None = None
     """The likeliest tokens to draw from; None draws from all."""
 
 

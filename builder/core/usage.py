@@ -10,8 +10,7 @@ import msgspec
 
 from builder.core.prompt import Completion
 from builder.records import Record
-
-Money = Annotated[float, msgspec.Meta(ge=0)]
+from builder.values import Label, Money
 
 
 class Usage(Record):
@@ -103,7 +102,7 @@ class Price(Record):
     per_million_completion_tokens: Money = 0.0
     per_hour: Money = 0.0
     """Of all its replicas together, for as long as they are held open."""
-    currency: str = "USD"
+    currency: Label = "USD"
 
     def of(self, usage: Usage) -> float:
         """What the usage costs, in the price's currency."""
@@ -117,10 +116,10 @@ class Price(Record):
 class Budget(Record):
     """The most that a run may use, over all models and all the times that it was started. None is no bound."""
 
-    calls: Annotated[int, msgspec.Meta(gt=0)] | None = None
-    tokens: Annotated[int, msgspec.Meta(gt=0)] | None = None
+    calls: Annotated[int, msgspec.Meta(ge=1, le=10**15)] | None = None
+    tokens: Annotated[int, msgspec.Meta(ge=1, le=10**15)] | None = None
     """Of prompts and completions together."""
-    money: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    money: Annotated[float, msgspec.Meta(gt=0, le=10**12)] | None = None
     """In the currency of the prices."""
 
     def share(self, count: int) -> "Budget":

@@ -14,8 +14,7 @@ import msgspec
 from builder.core.checkpoint import alike, groups
 from builder.errors import nearest
 from builder.records import Record
-
-Weight = Annotated[float, msgspec.Meta(ge=0)]
+from builder.values import Name, Weight
 
 
 class Verdict(Record):
@@ -69,13 +68,13 @@ class Acceptance(Record):
     criteria with a threshold a judge's score of at least the threshold is a vote for the dialogue.
     """
 
-    thresholds: dict[str, float] = {}
+    thresholds: dict[Name, Annotated[float, msgspec.Meta(ge=0, le=5)]] = {}
     rule: Literal["majority", "unanimous", "mean"] = "majority"
     """`majority`: more than half of the votes are for it. `unanimous`: all are. `mean`: the mean score reaches the
     threshold."""
-    quorum: Annotated[int, msgspec.Meta(ge=0)] = 1
+    quorum: Annotated[int, msgspec.Meta(ge=0, le=1000)] = 1
     """With fewer votes on a criterion than this, abstentions leave the dialogue undecided on it."""
-    weights: dict[str, dict[str, Weight] | Weight] = {}
+    weights: dict[Name, dict[Name, Weight] | Weight] = {}
     """By judge: how much its vote or score counts under `majority` and `mean`, such as its agreement with people; on every
     criterion, or by criterion. What is left out counts 1. With 0 it has no vote, under any rule."""
     own: Literal["count", "abstain"] = "count"

@@ -4,31 +4,35 @@ Law of the file: a vocabulary that exists refers to nothing unknown.
 """
 
 import re
+from typing import Annotated
+
+import msgspec
 
 from builder.core.emotion import Emotion, EmotionGraph, Ravdess
 from builder.errors import nearest
-from builder.records import Record
+from builder.records import Record, brief
+from builder.values import RESERVED, HubId, Name, Prose, Revision
 
-_SLUG = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9][A-Za-z0-9.-]*)*")
+_SLUG = re.compile(RESERVED + r"(?=.{1,100}\Z)[a-z0-9]+(_[a-z0-9]+)*")
+_NAME = re.compile(RESERVED + r"(?=.{1,200}\Z)[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9][A-Za-z0-9.-]*)*")
 
 
 class Domain(Record):
     """A subject of conversation."""
 
-    topics: str
+    topics: Prose
     """What belongs to it, in a few words, as the prompts say it."""
-    emotions: tuple[str, ...]
+    emotions: tuple[Name, ...]
     """The emotions a dialogue about it favours; the first turn expresses one of them."""
 
 
 class Model(Record):
     """A language model that speaks or judges."""
 
-    hub_id: str
+    hub_id: HubId
     """Its repository on the Hugging Face Hub, `ORG/NAME`."""
-    billion_parameters: float
-    revision: str | None = None
+    billion_parameters: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)]
+    revision: Revision | None = None
     """A commit of that repository; None takes what the endpoint serves, which is recorded."""
     system_role: bool = True
     """Whether its chat template has a system role; without one the system text opens the first user message."""
@@ -42,16 +46,16 @@ class Model(Record):
 class Pairing(Record):
     """Two models that talk to each other; the first speaks the odd turns as LLM1, the second the even ones as LLM2."""
 
-    first: str
-    second: str
+    first: Name
+    second: Name
 
 
 class Vocabulary(Record):
     """Everything a study may refer to by name. The keys of each table are the names."""
 
-    emotions: dict[str, Emotion]
+    emotions: dict[Name, Emotion]
     domains: dict[str, Domain]
-    models: dict[str, Model]
+    models: dict[Name, Model]
     pairings: dict[str, Pairing]
 
     def __post_init__(self) -> None:
@@ -59,7 +63,7 @@ class Vocabulary(Record):
         for name, domain in self.domains.items():
             if not _SLUG.fullmatch(name):
                 raise ValueError(
-                    f"domain {name!r} is not a name like 'social_media': lower case, digits and _ only"
+                    f"domain {brief(name)} is not a name like 'social_media': lower case, digits and _ only"
                 )
             if not domain.emotions:
                 raise ValueError(f"domain {name!r} lists no emotion")
@@ -71,7 +75,7 @@ class Vocabulary(Record):
         for name, pairing in self.pairings.items():
             if not _NAME.fullmatch(name):
                 raise ValueError(
-                    f"pairing {name!r} is not a name like 'llama3-8B_gemma3-4B': letters, digits, . - _ only"
+                    f"pairing {brief(name)} is not a name like 'llama3-8B_gemma3-4B': letters, digits, . - _ only"
                 )
             for model in (pairing.first, pairing.second):
                 if model not in self.models:

@@ -43,6 +43,10 @@ class Judge(Record):
         """The models it asks, by their names in the vocabulary; none for a rule."""
         return ()
 
+    def scales(self, name: str) -> dict[str, tuple[float, float]]:
+        """What a judge of that name scores: by criterion, the least and the most."""
+        return {name: (0.0, 1.0)}
+
     def twins(self, ids: Iterable[str], dialogue: Callable[[str], Dialogue]) -> Mapping[str, Twin]:
         """What it must know of all the dialogues together before it marks one; nothing for most.
 

@@ -31,7 +31,7 @@ class Duplicate(Rule):
     min_similarity: Annotated[float, msgspec.Meta(ge=0.5, le=1)] = 0.8
     """The share of both dialogues' shingles that both have, from which on they are twins; at 1 the words must be the
     same, turn by turn."""
-    shingle_words: Annotated[int, msgspec.Meta(ge=1)] = 5
+    shingle_words: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 5
     """The words of a shingle."""
 
     def twins(self, ids: Iterable[str], dialogue: Callable[[str], Dialogue]) -> Mapping[str, Twin]:

@@ -72,7 +72,7 @@ class Language(Rule):
     """The study's language, by its ISO 639-1 code."""
     max_foreign_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.1
     """The largest share of a turn's letters that may be of a script the language is not written in."""
-    min_words: Annotated[int, msgspec.Meta(ge=1)] = 6
+    min_words: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 6
     """A turn with fewer words is judged by its script alone."""
 
     def fault(self, dialogue: Dialogue, context: Context) -> str | None:  # noqa: ARG002 - the contract's

@@ -15,11 +15,11 @@ from builder.judges import Context, Rule
 class Length(Rule):
     """Finds turns with too few or too many words, and dialogues that are terse throughout."""
 
-    min_words: Annotated[int, msgspec.Meta(ge=0)] = 2
+    min_words: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] = 2
     """The fewest words of a turn."""
-    max_words: Annotated[int, msgspec.Meta(ge=1)] = 60
+    max_words: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 60
     """The most words of a turn."""
-    min_mean_words: Annotated[float, msgspec.Meta(ge=0)] = 5.0
+    min_mean_words: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 5.0
     """The fewest words a turn of the dialogue may have on average."""
 
     def __post_init__(self) -> None:

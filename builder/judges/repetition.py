@@ -16,13 +16,13 @@ from builder.judges import Context, Rule
 class Repetition(Rule):
     """Finds turns made of what was said before, and phrases said over and over."""
 
-    phrase_words: Annotated[int, msgspec.Meta(ge=1)] = 4
+    phrase_words: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4
     """The words of a phrase."""
     max_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """The largest share of a turn's phrases that may have been said before, in this turn or another."""
-    min_phrases: Annotated[int, msgspec.Meta(ge=1)] = 4
+    min_phrases: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 4
     """A turn with fewer phrases has no share worth measuring: friends do echo each other's short turns."""
-    max_times: Annotated[int, msgspec.Meta(ge=1)] = 3
+    max_times: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 3
     """How often a whole dialogue may say one phrase."""
 
     def fault(self, dialogue: Dialogue, context: Context) -> str | None:  # noqa: ARG002 - the contract's

@@ -28,6 +28,7 @@ from builder.core.prompt import Completion, Decoding, Message, Prompt, check_tem
 from builder.core.verdict import Abstention, Verdict
 from builder.judges import Context, Judge
 from builder.records import encode
+from builder.values import Name, Prose
 
 _REASON_CHARACTERS = 300
 _RETRY_TEMPERATURE = 0.5
@@ -45,14 +46,14 @@ _Score = Annotated[int, msgspec.Meta(ge=1, le=5)]
 class Rubric(Judge):
     """Asks one model for a score from 1 to 5 on every criterion."""
 
-    model: str
+    model: Name
     """Its name in the vocabulary."""
-    rubric: str
+    rubric: Prose
     """What it is told. Placeholders: `{criteria}`, `{keys}`. A first line such as `version 2` is kept with every verdict and
     told to no model."""
-    criteria: dict[str, Criterion | str]
+    criteria: dict[Name, Criterion | Prose]
     """What is scored: a criterion's name, and a scale with anchors, or how to score it in words of your own."""
-    attempts: Annotated[int, msgspec.Meta(ge=1)] = 2
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 2
     """How often it is asked, each time with a new seed, before it abstains. A greedy model would only repeat
     itself, so all attempts but the first are sampled, at a temperature of at least 0.5."""
     decoding: Decoding = Decoding(temperature=0.0, max_tokens=500)
@@ -68,6 +69,10 @@ class Rubric(Judge):
             check_template(self.rubric, ("criteria", "keys"))
         except ValueError as error:
             raise ValueError(f"prompt 'rubric': {error}") from None
+
+    def scales(self, name: str) -> dict[str, tuple[float, float]]:  # noqa: ARG002 - the contract's
+        """Every criterion from 1 to 5."""
+        return dict.fromkeys(self.criteria, (1.0, 5.0))
 
     def models(self) -> tuple[str, ...]:
         """The one model."""

@@ -41,11 +41,11 @@ class Rehearsal(Backend):
 
     rehearsal: ClassVar[bool] = True
 
-    misbehaviour: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    misbehaviour: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)] = 1.0
     """Multiplies the three shares above."""
-    latency_s: Annotated[float, msgspec.Meta(ge=0)] = 0.0
+    latency_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 0.0
     """How long each completion takes, in seconds, to rehearse a schedule."""
-    limit: Annotated[int, msgspec.Meta(ge=1)] = 64
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 64
     """Prompts it takes at once."""
 
     def among(self, place: Part) -> Self:

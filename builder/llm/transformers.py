@@ -56,7 +56,7 @@ class Transformers(Backend):
     """As PyTorch says it, such as `cuda:1`; by default the GPU where there is one, else the CPU."""
     dtype: precision.Precision = "auto"
     """`auto` is what the weights were saved in, or float32 on a CPU that cannot work in that."""
-    limit: Annotated[int, msgspec.Meta(ge=1)] = 16
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 16
     """Prompts in one batch; memory grows with it."""
     extra: dict[str, Any] = {}
     """Sampling that the study has no word for: `repetition_penalty`, `no_repeat_ngram_size`, `top_k`, `min_p`, `typical_p`,

@@ -22,14 +22,14 @@ class Remote(Record):
     """The server's own name for the model, where it is not the hub id: `/repository`, a folder, an alias."""
     token_env: str | None = None
     """The environment variable that holds the token for this endpoint. It is sent nowhere else."""
-    limit: Annotated[int, msgspec.Meta(ge=1)] = 64
+    limit: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 64
     """Prompts in flight at once."""
-    timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 300.0
+    timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 300.0
     """For one whole answer."""
-    connect_timeout_s: Annotated[float, msgspec.Meta(gt=0)] = 10.0
-    attempts: Annotated[int, msgspec.Meta(ge=1)] = 5
+    connect_timeout_s: Annotated[float, msgspec.Meta(gt=0, le=86_400)] = 10.0
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=1000)] = 5
     """Tries before an overloaded, failing or silent server is an error."""
-    pause_s: Annotated[float, msgspec.Meta(ge=0)] = 1.0
+    pause_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 1.0
     """The longest pause after the first failed try; it doubles with each next one."""
     max_answer_bytes: Annotated[int, msgspec.Meta(ge=1024, le=2**30)] = 4 * 2**20
     """A larger answer is not read to its end, and is an error."""

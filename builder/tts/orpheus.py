@@ -76,7 +76,7 @@ class Orpheus(Remote, Engine, kw_only=True):
     """Of SNAC, and of `transformers`, as PyTorch says it; by default the GPU where there is one, else the CPU."""
     dtype: precision.Precision = "auto"
     """For `transformers`: `auto` is what the checkpoint was saved in, or float32 on a CPU that cannot work in that."""
-    batch: Annotated[int, msgspec.Meta(ge=1)] = 8
+    batch: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 8
     """Clips that a GPU decodes at once, and prompts that `transformers` generates from at once; memory grows with it."""
     max_tokens: Annotated[int, msgspec.Meta(ge=256, le=4096)] = _TGI_MAX_TOKENS
     """Of one generation, 82 to a second of speech. A turn with more to say is spoken in pieces."""

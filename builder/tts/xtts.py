@@ -44,7 +44,7 @@ class Xtts(Engine):
     dtype: precision.Precision = "auto"
     """Of the GPT. `auto` is float16 on a GPU, nearer to float32 than bfloat16 and what the library's own acceleration takes, and
     float32 on the CPU. The vocoder and what listens to the references are float32 anywhere."""
-    batch: Annotated[int, msgspec.Meta(ge=1)] | None = None
+    batch: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
     """Pieces of text that decode at once; by default 64 on a GPU, 8 on the CPU. It is halved where memory runs out."""
     language: str = "en"
     """As the model calls it."""

@@ -247,8 +247,11 @@ def test_a_tie_on_paper_is_one_by_criterion_too():
             {"rubric": {"coherense": 1}},
             r"weights\.rubric names the criterion 'coherense', which has no threshold: did you mean 'coherence'\?",
         ),
-        ({"rubric": {"coherence": -1}}, r"key 'weights\.rubric\.coherence' is -1: Expected `float` >= 0"),
-        ({"rubric": {"coherence": "1"}}, r"key 'weights\.rubric\.coherence' is '1': Expected `float`"),
+        (
+            {"rubric": {"coherence": -1}},
+            r"key 'weights\.rubric\.coherence' is -1: a number from 0 to 1000000 is needed",
+        ),
+        ({"rubric": {"coherence": "1"}}, r"key 'weights\.rubric\.coherence' is '1': a number"),
     ],
 )
 def test_a_weight_by_criterion_that_cannot_be_is_refused_by_its_name(weights, said):
