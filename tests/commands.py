@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from builder.config import resources
+from tests.patience import PATIENCE_S
 from tests.processes import Verb, environment
 
 REHEARSAL = '[models."*"]\nbackend = "rehearsal"\n\n[speech."*"]\nengine = "espeak"\n'
@@ -23,7 +24,7 @@ def deepdialogue(*arguments, cwd, python=None, preexec=None):
             capture_output=True,
             text=True,
             env=environment(),
-            timeout=240,
+            timeout=PATIENCE_S,
             preexec_fn=preexec,
             check=False,
         )
@@ -84,9 +85,9 @@ def lines(path: Path) -> int:
     return path.read_bytes().count(b"\n") if path.exists() else 0
 
 
-def wait_for(condition, process, timeout_s=240):
+def wait_for(condition, process):
     """Waits until the condition holds; whether it did before the process ended."""
-    end = time.monotonic() + timeout_s
+    end = time.monotonic() + PATIENCE_S
     while time.monotonic() < end:
         if condition():
             return True

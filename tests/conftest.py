@@ -1,6 +1,13 @@
 """What tests of several folders are given."""
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# A property that holds does so on a slow machine, and on every machine the same examples are tried.
+settings.register_profile(
+    "calm", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("calm")
 
 
 @pytest.fixture

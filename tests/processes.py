@@ -9,6 +9,8 @@ from multiprocessing.connection import Connection
 from subprocess import TimeoutExpired
 from unittest import mock
 
+from tests.patience import PATIENCE_S
+
 _FORKING = multiprocessing.get_context("forkserver")
 _IMPORTED = (
     "pytest",
@@ -64,7 +66,7 @@ class Verb:
     def poll(self):
         return self.returncode
 
-    def wait(self, timeout=240):
+    def wait(self, timeout=PATIENCE_S):
         self._process.join(timeout)
         if self.returncode is None:
             self.kill()

@@ -5,6 +5,7 @@ import pytest
 
 from builder.batches import Batches
 from builder.errors import SynthesisError
+from tests.patience import PATIENCE_S
 
 
 def ask_all(work, requests, most=4):
@@ -86,7 +87,7 @@ def test_who_still_waits_when_it_closes_hears_of_it():
             await asyncio.to_thread(begun.wait)
             asyncio.get_running_loop().call_soon(free.set)  # which is not before it begins to close
         late = asyncio.create_task(batches.ask(2))
-        done, waiting = await asyncio.wait([*asked, late], timeout=60)
+        done, waiting = await asyncio.wait([*asked, late], timeout=PATIENCE_S)
         return [str(one.exception()) for one in done], waiting
 
     said, waiting = asyncio.run(main())

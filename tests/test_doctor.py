@@ -11,6 +11,7 @@ from builder.config import Site, load_study
 from builder.doctor import doctor, show_findings
 from builder.errors import ConfigError
 from tests.llm.asking import free_url
+from tests.patience import PATIENCE_S
 from tests.servers.loopback import answer
 from tests.servers.openai import OpenAIServer
 from tests.servers.tgi import TGIServer, invalid
@@ -226,7 +227,7 @@ def test_all_are_asked_at_once(servers):
 
     servers[FIRST].held.clear()
     servers[SECOND].speak = release
-    assert examine(servers, **{FIRST: {"timeout_s": 20}})[FIRST].verdict == "well"
+    assert examine(servers, **{FIRST: {"timeout_s": PATIENCE_S}})[FIRST].verdict == "well"
 
 
 def test_a_revision_that_the_protocol_does_not_tell_is_a_doubt(servers):

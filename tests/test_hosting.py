@@ -10,6 +10,7 @@ from builder.errors import ConfigError, EndpointError, ItemError
 from builder.hosting import Fleet, endpoints, read_hosting
 from builder.llm import Backend
 from builder.plugins import make
+from tests.patience import PATIENCE_S
 from tests.servers.endpoints_api import EndpointsAPI
 from tests.servers.loopback import answer, drop
 
@@ -79,7 +80,7 @@ def test_the_price_is_told_and_nothing_is_started_until_it_is_agreed_to(api, stu
 
 
 def test_up_creates_what_the_site_says_under_the_study_s_tag(api, study):
-    fleet(study, timeout_s=240).up()
+    fleet(study, timeout_s=PATIENCE_S).up()
     assert api.states() == {SMALL: "running", LARGE: "running"}
     (small, large) = (one for one in api.bodies(BASE) if one)
     assert small["tags"] == large["tags"] == [TAG]
@@ -259,6 +260,8 @@ def test_waiting_outlasts_a_service_that_fails_for_a_moment(api, study, capsys):
 
 
 def test_what_is_not_ready_in_time_is_named(api, study):
+    mine(api, SMALL, "phi4-mini")
+    mine(api, LARGE, "qwen2.5-72B", "x4", state="initializing")
     api.stuck.add(LARGE)
     with pytest.raises(EndpointError, match=rf"not ready in 0.1 s: {LARGE} is initializing"):
         fleet(study, timeout_s=0.1).up()

@@ -101,7 +101,7 @@ wanted = st.builds(
 
 
 @given(said, wanted)
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 def test_every_speaker_has_one_gain_that_keeps_the_order_and_the_peak(said, wanted):
     waveforms, speakers = zip(*said, strict=True)
     finished = master(waveforms, speakers, wanted)
@@ -124,7 +124,7 @@ def test_every_speaker_has_one_gain_that_keeps_the_order_and_the_peak(said, want
 
 
 @given(st.lists(st.tuples(turns, st.integers(0, 1)), min_size=1, max_size=4), wanted)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 def test_to_master_again_changes_nothing_that_can_be_heard(said, wanted):
     waveforms, speakers = zip(*said, strict=True)
     once = master(waveforms, speakers, wanted)

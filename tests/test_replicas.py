@@ -165,6 +165,8 @@ def test_one_prompt_alone_finds_out_whether_a_replica_is_back(servers):
             clock.now += 5.0
             probe, *others = [asyncio.create_task(say(endpoint, name, 0)) for name in names("b")]
             await asyncio.gather(*others)
+            while not back.in_flight:  # noqa: ASYNC110 - the server is in another thread
+                await asyncio.sleep(0.002)
             assert not probe.done()
             assert (back.in_flight, len(threads_of(servers[1]))) == (1, 10)
             back.held.set()

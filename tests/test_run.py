@@ -17,6 +17,7 @@ from builder.ledger import Ledger
 from builder.run import Failure, Run
 from builder.stages.judge import judge
 from tests.commands import deepdialogue, tree
+from tests.patience import PATIENCE_S
 from tests.runs import held, small, speak
 
 
@@ -91,7 +92,7 @@ def test_a_disk_error_stops_all_items_at_once_and_what_is_finished_is_kept(tmp_p
         if item == "c":
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if item == "b":
-            await asyncio.sleep(60)
+            await asyncio.sleep(PATIENCE_S)
             late.append(item)
         journal(run, item)
 
@@ -121,7 +122,7 @@ def test_the_last_line_before_a_lull_reaches_the_disk_though_no_line_follows(tmp
                 run.turns.append(item, Answered(id=item, index=index, checkpoint="c", text="Well."))
             written = path.stat().st_size
             assert on_disk[path] < written
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(PATIENCE_S):
                 while on_disk[path] < written:
                     reached.clear()
                     await reached.wait()

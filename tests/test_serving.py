@@ -23,6 +23,7 @@ from builder.llm.openai import OpenAI
 from builder.llm.tgi import TGI
 from builder.plugins import make
 from tests.commands import wait_for
+from tests.patience import PATIENCE_S
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGE = (DOCS / "serving.md").read_text()
@@ -203,13 +204,13 @@ def test_a_slurm_job_writes_its_table_when_it_answers_and_takes_it_away_when_it_
         assert '-parallel-size", "2"' in said or '--num-shard", "2"' in said
     finally:
         job.send_signal(signal.SIGTERM)
-        job.communicate(timeout=240)
+        job.communicate(timeout=PATIENCE_S)
     assert list(servers.glob("*.toml")) == []
 
 
 def test_a_slurm_job_whose_server_ends_fails_and_leaves_no_table(tmp_path):
     job = submit(tmp_path, "llama3-8B", broken=True)
-    said, _ = job.communicate(timeout=240)
+    said, _ = job.communicate(timeout=PATIENCE_S)
     assert job.returncode == 1
     assert b"llama3-8B ended before it answered" in said
     assert list((tmp_path / "servers").glob("*.toml*")) == []
@@ -217,5 +218,5 @@ def test_a_slurm_job_whose_server_ends_fails_and_leaves_no_table(tmp_path):
 
 def test_a_model_that_the_script_does_not_know_is_refused(tmp_path):
     job = submit(tmp_path, "llama4")
-    said, _ = job.communicate(timeout=240)
+    said, _ = job.communicate(timeout=PATIENCE_S)
     assert (job.returncode, said) == (2, b"no model is called llama4\n")

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.commands import environment
+from tests.patience import PATIENCE_S
 from tests.servers.s3 import KEYS, S3
 
 RAY = Path(sys.executable).with_name("ray")
@@ -115,7 +116,7 @@ class Head:
 
 def ended(process):
     """How a verb ended."""
-    output, errors = process.communicate(timeout=120)
+    output, errors = process.communicate(timeout=PATIENCE_S)
     return subprocess.CompletedProcess(process.args, process.returncode, output, errors)
 
 

@@ -7,14 +7,10 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from builder.core.scenario import Plan, Scenario, scenarios
 from builder.core.vocabulary import Vocabulary
 from builder.records import convert
-
-settings.register_profile("calm", deadline=None, derandomize=True)
-settings.load_profile("calm")
 
 VOCABULARY = Path(__file__).parents[2] / "configs/vocabularies/deepdialogue.toml"
 SEED = 2505

@@ -9,16 +9,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import settings
 
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.vocabulary import Vocabulary
 from builder.judges import Context, Judge, Twin
 from builder.plugins import make
 from builder.records import convert
-
-settings.register_profile("calm", deadline=None, derandomize=True)
-settings.load_profile("calm")
 
 ROOT = Path(__file__).parents[2]
 PUBLISHED = ROOT.parent / "shared/published-sample/xtts/data"

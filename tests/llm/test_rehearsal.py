@@ -198,7 +198,7 @@ def test_every_emotion_in_every_domain_is_one_proper_line_about_the_things_of_th
 
 
 @given(seed=st.integers(0, 2**31 - 1), emotion=st.sampled_from(sorted(VOCABULARY.emotions)))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_the_same_prompt_gives_the_same_completion_in_any_order(seed, emotion):
     one, other = chat(seed=seed, emotion=emotion), chat("Hello?", seed=seed + 1, emotion=emotion)
     backend = Rehearsal()
@@ -233,7 +233,7 @@ def test_without_a_domain_it_speaks_of_the_words_of_the_prompt():
 
 
 @given(head=st.text(max_size=40), partner=st.text(max_size=40), topics=st.text(max_size=20))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_whatever_a_prompt_says_it_is_answered(head, partner, topics):
     messages = (
         Message(role="system", content=f"{head} about x: {topics}"),
@@ -426,7 +426,7 @@ def test_a_fault_lowers_the_marks_it_concerns_and_is_named(texts, reason, lowere
 
 @pytest.mark.parametrize("injection", INJECTIONS)
 @given(place=st.integers(0, 2), seed=st.integers(0, 1000), instead=st.booleans())
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 def test_words_to_the_judge_never_raise_a_mark(injection, place, seed, instead):
     for texts in (
         ["I love my easel so much!", "I'm glad about the gallery.", "We laughed in the museum."],
@@ -522,7 +522,7 @@ def fits(value, schema) -> bool:
 
 
 @given(schema=schemas, seed=st.integers(0, 100), text=st.text(max_size=40))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 def test_an_answer_fits_any_schema_it_is_asked_for(schema, seed, text):
     (answer,) = marks(
         Prompt(

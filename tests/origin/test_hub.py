@@ -27,6 +27,7 @@ from builder.remote import hub as client
 from builder.run import Run, Tally
 from builder.stages.ingest import Chosen, ingest
 from tests.commands import kill, lines, tree, wait_for
+from tests.patience import PATIENCE_S
 from tests.published import (
     ENGINES,
     FINANCE,
@@ -472,7 +473,7 @@ def test_killed_at_any_moment_it_goes_on_and_fetches_no_finished_dialogue_again(
             assert wait_for(lambda stop=stop: lines(ledger) > stop, started)
             kill(started)
         else:
-            said = started.communicate(timeout=240)[0]
+            said = started.communicate(timeout=PATIENCE_S)[0]
             assert started.returncode == 0, said
         asked = {part for path in fetched(hub) for part in Path(path).with_suffix("").parts}
         assert asked.isdisjoint(finished)
@@ -494,7 +495,7 @@ def test_interrupted_it_stops_cleanly_and_leaves_no_file_of_the_repository(hub, 
     started = process(hub, tmp_path / "hf", XTTS.name, "--run", tmp_path / "run", "--connections", 1)
     assert wait_for(lambda: left(tmp_path / "run"), started)
     started.send_signal(signal.SIGINT)
-    said = started.communicate(timeout=240)[0]
+    said = started.communicate(timeout=PATIENCE_S)[0]
     assert started.returncode == 130
     assert said.splitlines()[-1].startswith("deepdialogue: interrupted: what is finished is kept")
     assert left(tmp_path / "run") == []
@@ -503,7 +504,7 @@ def test_interrupted_it_stops_cleanly_and_leaves_no_file_of_the_repository(hub, 
 def test_a_private_repository_without_a_token_is_one_line_and_exit_status_1(hub, source, tmp_path):
     hub.repos[XTTS.name].private = True
     done = process(hub, tmp_path / "hf", XTTS.name, "--run", tmp_path / "run")
-    (line,) = done.communicate(timeout=240)[0].splitlines()
+    (line,) = done.communicate(timeout=PATIENCE_S)[0].splitlines()
     assert done.returncode == 1
     assert line.startswith(
         "deepdialogue: error: the Hub has no dataset 'lab/talk-xtts', or this token may not read it"

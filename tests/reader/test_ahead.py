@@ -4,6 +4,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from builder.reader.ahead import ahead
+from tests.patience import PATIENCE_S
 
 
 @pytest.fixture
@@ -17,7 +18,7 @@ def test_results_come_in_the_order_of_their_pieces(pool):
 
     def work(piece):
         if piece == 0:
-            assert first_may_end.wait(60)
+            assert first_may_end.wait(PATIENCE_S)
         if piece == 2:
             first_may_end.set()
         return piece * 10
@@ -43,9 +44,9 @@ def test_the_first_result_does_not_wait_for_pieces_that_are_slow_to_come():
 
     def pieces():
         yield from (0, 1)
-        assert second_begun.wait(60)
+        assert second_begun.wait(PATIENCE_S)
         yield 2
-        assert first_given.wait(60), "the third piece was waited for"
+        assert first_given.wait(PATIENCE_S), "the third piece was waited for"
         yield 3
 
     def work(piece):

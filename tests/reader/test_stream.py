@@ -185,7 +185,7 @@ def test_a_seed_is_an_order_and_an_epoch_another_and_both_come_again(folder):
     assert ids(stream) == ids(load(folder, columns=["id"])), "an epoch does not shuffle what nobody shuffled"
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_a_state_goes_on_exactly_where_it_was_taken(folder, data):
     seed = data.draw(st.none() | st.integers(0, 9), "seed")

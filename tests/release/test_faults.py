@@ -4,11 +4,12 @@ import hashlib
 import os
 import subprocess
 import sys
-import threading
+import time
 from pathlib import Path
 
 import pytest
 
+from tests.patience import PATIENCE_S
 from tests.releases import pointed
 from tests.servers.hub import Hub, cut, drop, lose, refuse
 
@@ -37,11 +38,10 @@ def reset(hub, files):
 
 def wait_for_calls(hub, pattern):
     """Until the Hub has done with the request that the client was killed at."""
-    for _ in range(1000):
-        if hub.asked(pattern):
-            return
-        threading.Event().wait(0.005)
-    raise AssertionError
+    end = time.monotonic() + PATIENCE_S
+    while not hub.asked(pattern):
+        assert time.monotonic() < end
+        time.sleep(0.005)
 
 
 @pytest.fixture(scope="module")

@@ -14,6 +14,7 @@ from builder.llm.hub import Hub
 from builder.llm.openai import OpenAI
 from builder.llm.tgi import TGI
 from tests.llm.asking import HUB_ID, a_prompt, ask
+from tests.patience import PATIENCE_S
 from tests.servers.wire import HEAD, Wire
 
 MOST_MIB = 64
@@ -57,7 +58,7 @@ def asked(pieces, backend=OpenAI, **settings):
         return whole(json.dumps(INFO).encode()) if request.startswith(b"GET") else pieces()
 
     with Wire(answer) as server:
-        settings = {"attempts": 1, "timeout_s": 60.0, **settings}
+        settings = {"attempts": 1, "timeout_s": PATIENCE_S, **settings}
         return ask(backend(url=server.url, **settings), a_prompt())[0]
 
 

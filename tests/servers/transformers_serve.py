@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.llm.asking import free_url
+from tests.patience import PATIENCE_S
 from tests.tiny import make_llama
 
 NEEDS = ("accelerate", "fastapi", "openai", "torch", "transformers", "uvicorn")
@@ -62,10 +63,10 @@ class TransformersServe:
         self._process.wait()
 
     def _wait(self) -> None:
-        end = time.monotonic() + 240
+        end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end and self._process.poll() is None:
             try:
-                urllib.request.urlopen(self.url + "/health", timeout=60).close()
+                urllib.request.urlopen(self.url + "/health", timeout=PATIENCE_S).close()
             except OSError:
                 time.sleep(0.1)
             else:

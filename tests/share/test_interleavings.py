@@ -184,5 +184,5 @@ def _recording(id, file, offset, num_bytes):
 
 TestNodes = Nodes.TestCase
 TestNodes.settings = settings(
-    max_examples=30, stateful_step_count=30, deadline=None, suppress_health_check=list(HealthCheck)
+    max_examples=30, stateful_step_count=30, suppress_health_check=list(HealthCheck)
 )

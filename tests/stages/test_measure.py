@@ -22,6 +22,7 @@ from builder.errors import ConfigError, RunError
 from builder.recorder import Recorder
 from builder.run import Run
 from builder.stages.measure import measure
+from tests.patience import PATIENCE_S
 from tests.runs import held, small
 
 RATE = 16_000
@@ -317,7 +318,7 @@ def test_its_processes_do_not_outlive_a_parent_that_was_killed(tmp_path):
         time.sleep(0.2)
         assert all(map(alive, children)), "what the whole group hears is for the parent to answer"
         parent.kill()
-    deadline = time.monotonic() + 240
+    deadline = time.monotonic() + PATIENCE_S
     while any(map(alive, children)) and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not any(map(alive, children))

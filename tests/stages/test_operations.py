@@ -5,6 +5,7 @@ import json
 import pytest
 
 from tests.commands import REHEARSAL, deepdialogue, kill, lines, site, started, study, tree, wait_for
+from tests.patience import PATIENCE_S
 from tests.servers.tgi import TGIServer
 from tests.stages.test_generate import FIRST, JUDGE, SECOND, one_judge, records, reply, servers, tgi_site
 
@@ -13,7 +14,7 @@ def test_a_dead_replica_loses_nothing_its_dialogues_move_on(tmp_path):
     what = one_judge(tmp_path, dialogues_per_cell="12")
     first, second, judge = servers()
     spare = TGIServer(FIRST, reply, model_sha="abc1234")
-    quick = "attempts = 1\ntimeout_s = 60.0\npause_s = 0.01\n"
+    quick = f"attempts = 1\ntimeout_s = {PATIENCE_S}\npause_s = 0.01\n"
     with first, second, judge, spare:
         first.faults.extend([_gone] * 500)
         replicas = "".join(

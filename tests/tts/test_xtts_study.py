@@ -17,6 +17,7 @@ from builder.core.emotion import RAVDESS
 from builder.core.scenario import TurnRange
 from builder.run import Run
 from tests.commands import environment, kill, site, wait_for
+from tests.patience import PATIENCE_S
 from tests.ravdess import make_ravdess
 from tests.runs import held
 from tests.runs import small as small_study
@@ -84,7 +85,7 @@ def command(tmp_path):
 
 def test_a_killed_run_ends_in_the_clips_of_one_that_was_not_also_with_another_batch(tmp_path, command):
     calmly = started(*command("calm", 4), cwd=tmp_path)
-    said, _ = calmly.communicate(timeout=240)
+    said, _ = calmly.communicate(timeout=PATIENCE_S)
     assert calmly.returncode == 0, said
     process = started(*command("killed", 2), cwd=tmp_path)
     ledger = tmp_path / "killed/recordings/xtts.jsonl"
@@ -93,7 +94,7 @@ def test_a_killed_run_ends_in_the_clips_of_one_that_was_not_also_with_another_ba
     assert was_running
     kept = heard(tmp_path / "killed")
     resumed = started(*command("killed", 3), cwd=tmp_path)
-    said, _ = resumed.communicate(timeout=240)
+    said, _ = resumed.communicate(timeout=PATIENCE_S)
     assert resumed.returncode == 0, said
     assert f"synthesize: {4 - len(kept)} done, {len(kept)} done before" in said
     killed = heard(tmp_path / "killed")

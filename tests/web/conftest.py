@@ -8,12 +8,11 @@ from itertools import count
 import pytest
 
 from tests.commands import REHEARSAL, deepdialogue, site, study
+from tests.patience import PATIENCE_S
 from tests.web.processes import Served
 
 ACCOUNTS = "anna:correct-horse ben:battery-staple cora:trombone-cloud dan:velvet-anchor elm:copper-lantern"
 PASSWORDS = dict(account.split(":") for account in ACCOUNTS.split())
-# What a handler does to a page is there within this, or the test has failed; nothing waits for so long.
-PATIENCE_MS = 60_000
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +45,7 @@ def people(browser, windows):
     def person():
         if (number := next(used)) == len(windows):
             windows.append(browser.new_context())
-            windows[number].set_default_timeout(PATIENCE_MS)
+            windows[number].set_default_timeout(1000 * PATIENCE_S)
         page = windows[number].new_page()
         page.requests = []
         page.on("request", lambda request: page.requests.append(request.url))

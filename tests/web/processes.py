@@ -3,9 +3,8 @@
 import re
 import time
 
+from tests.patience import PATIENCE_S
 from tests.processes import Verb, environment
-
-_PATIENCE_S = 60
 
 
 class Served:
@@ -23,7 +22,7 @@ class Served:
         self._log = log
         with log.open("a") as said:
             self._process = Verb(arguments, cwd, variables, said)
-        end = time.monotonic() + _PATIENCE_S
+        end = time.monotonic() + PATIENCE_S
         while not (match := re.search(r"http://\S+:(\d+)", self.said)):
             assert self._process.poll() is None, self.said
             assert time.monotonic() < end, self.said

@@ -20,6 +20,7 @@ from builder.recorder import Recorder
 from builder.run import Run
 from builder.web.annotate import Asked, Page
 from tests.commands import deepdialogue, environment
+from tests.patience import PATIENCE_S
 from tests.runs import held, small
 from tests.web.conftest import PASSWORDS, log_in, served
 
@@ -329,7 +330,7 @@ def test_a_page_without_its_libraries_is_one_line_with_their_repair(tmp_path, ve
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
     )
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (1, "", 1), done.stderr
     assert "pip install 'deepdialogue[web]'" in done.stderr

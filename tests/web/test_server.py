@@ -15,6 +15,7 @@ from builder.records import Record
 from builder.web import _accounts
 from builder.web._accounts import Accounts
 from builder.web._server import HOSTS, Plain, _Door, _names, _part, application, configured, said, serve
+from tests.patience import PATIENCE_S
 
 
 def start(host, port=0, accounts=()):
@@ -96,7 +97,7 @@ def serving(passwords=(), host="127.0.0.1", ended=None):
     address = listening.getsockname()
 
     def ask(method, path, headers=(), body=None):
-        line = http.client.HTTPConnection(*address, timeout=60)
+        line = http.client.HTTPConnection(*address, timeout=PATIENCE_S)
         # It may be told before it has sent everything.
         with suppress(BrokenPipeError, ConnectionResetError):
             line.request(method, path, body, dict(headers))
@@ -250,7 +251,7 @@ def test_names_that_lead_here_may_be_said(monkeypatch):
 def test_a_body_larger_than_any_of_a_page_is_not_read(ask):
     assert ask("POST", "/answer", {"Content-Length": str(400 * 2**20)}, b"x").status == 413
     assert ask("POST", "/answer", {"Content-Length": "9" * 400}, b"x").status in {400, 413}
-    with socket.create_connection(ask.address, timeout=60) as line:
+    with socket.create_connection(ask.address, timeout=PATIENCE_S) as line:
         line.sendall(b"POST /answer HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
         sent, received = 0, b""
         line.setblocking(False)
@@ -281,7 +282,7 @@ def test_a_body_larger_than_any_of_a_page_is_not_read(ask):
     ids=["a long path", "a long header", "many headers", "a negative length", "no host", "TLS"],
 )
 def test_a_head_that_is_none_or_without_end_is_refused(ask, head):
-    with socket.create_connection(ask.address, timeout=60) as line:
+    with socket.create_connection(ask.address, timeout=PATIENCE_S) as line:
         try:
             line.sendall(head)
             received = line.recv(100)
