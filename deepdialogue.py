@@ -303,6 +303,30 @@ class DeepDialogue(Parquet):  # type: ignore[misc]
         return _each(loaded, functools.partial(_with_audio, audio=audio))
 
 
+def _discreet(load: Callable[..., Any]) -> Callable[..., Any]:
+    """Takes care that no error of a call repeats a token, whatever a server makes of it, and that a login page is called one."""
+
+    @functools.wraps(load)
+    def loaded(*args: Any, **options: Any) -> Any:
+        try:
+            secret = importlib.import_module(f"{_house()}.secret")
+        except ImportError:
+            return load(*args, **options)
+        token = options.get("token")
+        with secret.kept(token if isinstance(token, str) else None):
+            try:
+                return load(*args, **options)
+            except json.JSONDecodeError as error:
+                endpoint = os.environ.get("HF_ENDPOINT")
+                raise ConnectionError(
+                    f"{f'HF_ENDPOINT, {endpoint},' if endpoint else 'what stands before the Hub'} answers what no Hub does "
+                    f"({error}): the login page of a network, a proxy or a mirror: open it in a browser"
+                ) from None
+
+    return loaded
+
+
+@_discreet
 def load(  # noqa: PLR0913 - each is one thing that can be asked for
     config: str = "xtts",
     split: str | None = None,
@@ -362,6 +386,7 @@ def load(  # noqa: PLR0913 - each is one thing that can be asked for
     Raises:
         FileNotFoundError: there is no such dataset, or it lacks the config.
         ImportError: soundfile is missing, or soxr where audio must be resampled, or deepdialogue where a subset is wanted.
+        ConnectionError: what answers for the Hub is something else, such as the login page of a network.
         ValueError: an unknown config, split or name; a subset that is not streamed.
     """
     asked = {

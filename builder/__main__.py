@@ -30,6 +30,7 @@ from builder.folders import opened, run_folder
 from builder.pipeline import STAGES, generate_and_judge, stage
 from builder.progress import say
 from builder.run import TWINS, Run, Tally, begun
+from builder.secret import struck
 from builder.share import Share, is_url, pulled_from
 from builder.signals import handlers_kept
 from builder.twins import find
@@ -105,7 +106,7 @@ def main(arguments: list[str] | None = None) -> int:
             status: int = options.do(options)
             sys.stdout.flush()
     except DeepDialogueError as error:
-        say(f"deepdialogue: error: {error}")
+        say(struck(f"deepdialogue: error: {error}"))
         return 1
     except (BrokenPipeError, SystemExit):
         # Whoever read what is printed, such as `head`, has seen enough; rich makes the second of the first.
@@ -117,7 +118,9 @@ def main(arguments: list[str] | None = None) -> int:
             what, repair = "the disk is full", "make room"
         where = f"{error.filename}: " if error.filename else ""
         say(
-            f"deepdialogue: error: {where}{what}: what is finished is kept; {repair} and run the same command again"
+            struck(
+                f"deepdialogue: error: {where}{what}: what is finished is kept; {repair} and run the same command again"
+            )
         )
         return 1
     except KeyboardInterrupt:
@@ -127,7 +130,7 @@ def main(arguments: list[str] | None = None) -> int:
         if os.environ.get(_TRACEBACK):
             raise
         say(
-            f"deepdialogue: error: {in_one_line(error)}: what is finished is kept; "
+            f"deepdialogue: error: {struck(in_one_line(error))}: what is finished is kept; "
             f"{_TRACEBACK}=1 shows where it happened, which a report of it should say"
         )
         return 1

@@ -38,6 +38,7 @@ from builder.errors import ConfigError, EndpointError, ItemError, ProtocolError,
 from builder.progress import say
 from builder.records import Record, convert
 from builder.remote.fault import excerpt
+from builder.secret import is_sendable
 
 _TOKEN = "HF_TOKEN"  # noqa: S105 - the variable's name
 _TGI = {
@@ -180,6 +181,10 @@ class Fleet:
         self._token = os.environ.get(_TOKEN, "").strip()
         if not self._token:
             raise ConfigError(f"{_TOKEN} is not set: export a token that may manage Inference Endpoints")
+        if not is_sendable(self._token):
+            raise ConfigError(
+                f"{_TOKEN} does not hold a token: export one that may manage Inference Endpoints"
+            )
         known = study.vocabulary.models
         for model in hosting.models:
             if model not in known:
@@ -377,6 +382,10 @@ class Fleet:
         return there
 
     def _row(self, endpoint: huggingface_hub.InferenceEndpoint) -> Row:
+        with self._asking(f"read {endpoint.name}"):
+            return self._read(endpoint)
+
+    def _read(self, endpoint: huggingface_hub.InferenceEndpoint) -> Row:
         model, raw = self._names.get(endpoint.name), endpoint.raw
         status = raw["status"]
         price: float | None = 0.0
@@ -424,7 +433,7 @@ class Fleet:
             message = f"{what}: {excerpt(str(error), self._token, 400) or type(error).__name__}{hint}"
             refused = status is not None and 400 <= status < 500 and status != 429
             raise (ProtocolError if refused else EndpointError)(message) from None
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
             said = excerpt(f"{type(error).__name__} {error}", self._token)
             raise ProtocolError(f"{what}: the service answered what cannot be read: {said}") from None
 

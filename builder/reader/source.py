@@ -12,6 +12,7 @@ from typing import Any, Protocol
 
 from ..errors import ConfigError, DatasetError, first_line
 from ..extras import extra
+from ..secret import struck
 
 Span = tuple[int, int]
 """The first byte, and the one after the last."""
@@ -165,8 +166,9 @@ class Hub:
         except FileNotFoundError:
             raise
         except Exception as error:  # noqa: BLE001 - the client library has one for each way in which a line fails
+            said = struck(first_line(error), self._token)
             raise DatasetError(
-                f"{self}/{path}: cannot be read: {first_line(error)}: try again, or name a folder that is there"
+                f"{self}/{path}: cannot be read: {said}: try again, or name a folder that is there"
             ) from None
 
 
@@ -206,10 +208,10 @@ class Remote:
         except FileNotFoundError:
             raise FileNotFoundError(f"{self} has no {path}") from None
         except ImportError as error:
-            raise ConfigError(f"{self}: {first_line(error)}") from None
+            raise ConfigError(f"{self}: {struck(first_line(error))}") from None
         except Exception as error:  # noqa: BLE001 - each store has errors of its own
             raise DatasetError(
-                f"{self}/{path}: cannot be read: {first_line(error)}: check the address and the credentials, or try again"
+                f"{self}/{path}: cannot be read: {struck(first_line(error))}: check the address and the credentials, or try again"
             ) from None
 
 

@@ -187,7 +187,8 @@ def publish(plan: Plan) -> str:
     repository, options = plan.repository, plan.options
     if plan.untagged or not plan.known:
         repository.writer()
-    if plan.untagged and plan.parent:
+    # Whoever only proposes a version may have no right to tag the one before.
+    if plan.untagged and plan.parent and (plan.known or not options.pull_request):
         repository.tag(plan.untagged, plan.parent)
     if plan.known:
         return f"{repository.address}/tree/{plan.version.tag}"
@@ -402,7 +403,7 @@ def _uploaded(plan: Plan) -> list[CommitOperationAdd]:
                 CommitOperationAdd(path, content if isinstance(content, bytes) else str(content))
                 for path, content in batch
             ]
-            plan.repository.upload(additions[begin:], plan.options.branch)
+            plan.repository.upload(additions[begin:], plan.options.branch, proposed=plan.options.pull_request)
             sent = done + sum(plan.size(path) for path, _ in batch)
             progress.advance(ceil(sent / _MB) - ceil(done / _MB))
             done = sent

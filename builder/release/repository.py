@@ -18,6 +18,7 @@ from typing import Any, NamedTuple, TypeVar, cast
 from huggingface_hub import CommitOperationAdd, CommitOperationDelete, HfApi, get_token
 from huggingface_hub.errors import (
     EntryNotFoundError,
+    FileMetadataError,
     HfHubHTTPError,
     HFValidationError,
     LocalEntryNotFoundError,
@@ -29,9 +30,14 @@ from huggingface_hub.hf_api import RepoFile
 from huggingface_hub.utils import disable_progress_bars, validate_repo_id  # type: ignore[attr-defined]
 
 from builder.errors import ConfigError, DatasetError, ReleaseError, first_line
+from builder.remote.fault import excerpt
+from builder.remote.hub import no_hub
+from builder.secret import is_sendable
 
 PATIENCE_S = 300.0
 """How long one call is waited for, beside the time that its attempts take."""
+_FIRST_S = 15.0
+"""The same, where nothing has answered yet."""
 _BUSY = {408, 425, 429, 500, 502, 503, 504}
 _MOVED = {409, 412}
 _ABSENT = {404}
@@ -41,6 +47,19 @@ _LONGEST_S = 30
 _NO_ANSWER = cast("type[Exception]", HfHubHTTPError.__bases__[0])
 
 T = TypeVar("T")
+
+
+class _UnreadableError(ReleaseError):
+    """What answers is no Hub."""
+
+
+class _ExpectedError(ReleaseError):
+    """A refusal that whoever asked may make sense of."""
+
+    def __init__(self, message: str, error: Exception) -> None:
+        super().__init__(message)
+        self.error = error
+        self.words = _words(error)
 
 
 class File(NamedTuple):
@@ -94,7 +113,12 @@ class Repository:
         # They tell of each try with whole addresses; what comes of it is told here.
         logging.getLogger("huggingface_hub").setLevel(logging.ERROR)
         disable_progress_bars()
+        if (token := get_token()) and not is_sendable(token):
+            raise ConfigError(
+                "HF_TOKEN, or the file that `hf auth login` wrote, does not hold a token: set it anew"
+            )
         self.name = name
+        self._reached = False
         self._api = HfApi()
         self._at: dict[str, Any] = {"repo_id": name, "repo_type": "dataset"}
 
@@ -111,39 +135,44 @@ class Repository:
         """
         if not get_token():
             raise ReleaseError("the Hub needs a token to write: set HF_TOKEN, or log in with `hf auth login`")
-        return str(self._ask("who is writing", self._api.whoami)["name"])
+        return self._ask("who is writing", lambda: str(self._api.whoami()["name"]))
 
     def head(self, revision: str) -> Head | None:
         """Where a branch, tag or commit is; None where the repository or the revision is not there."""
         try:
             info = self._ask("repo_info", lambda: self._api.repo_info(revision=revision, **self._at), _ABSENT)
-        except (RepositoryNotFoundError, RevisionNotFoundError):
+        except _ExpectedError as refused:
+            if not isinstance(refused.error, RepositoryNotFoundError | RevisionNotFoundError):
+                raise
             return None
         return Head(str(info.sha), bool(info.private))
 
     def refs(self) -> Refs:
         """Every branch, tag and pull request; none where the repository is not there."""
-        try:
-            refs = self._ask(
-                "refs", lambda: self._api.list_repo_refs(include_pull_requests=True, **self._at), _ABSENT
+
+        def listed() -> Refs:
+            refs = self._api.list_repo_refs(include_pull_requests=True, **self._at)
+            return Refs(
+                branches={ref.name: ref.target_commit for ref in refs.branches},
+                tags={ref.name: ref.target_commit for ref in refs.tags},
+                pulls={ref.ref: ref.target_commit for ref in refs.pull_requests or ()},
             )
-        except RepositoryNotFoundError:
+
+        try:
+            return self._ask("refs", listed, _ABSENT)
+        except _ExpectedError as refused:
+            if not isinstance(refused.error, RepositoryNotFoundError):
+                raise
             return Refs({}, {}, {})
-        return Refs(
-            branches={ref.name: ref.target_commit for ref in refs.branches},
-            tags={ref.name: ref.target_commit for ref in refs.tags},
-            pulls={ref.ref: ref.target_commit for ref in refs.pull_requests or ()},
-        )
 
     def files(self, revision: str) -> dict[str, File]:
         """Every file of a revision by its path."""
 
-        def listed() -> list[Any]:
-            return list(self._api.list_repo_tree(recursive=True, revision=revision, **self._at))
+        def listed() -> dict[str, File]:
+            entries = self._api.list_repo_tree(recursive=True, revision=revision, **self._at)
+            return {entry.path: _file(entry) for entry in entries if isinstance(entry, RepoFile)}
 
-        return {
-            entry.path: _file(entry) for entry in self._ask("tree", listed) if isinstance(entry, RepoFile)
-        }
+        return self._ask("tree", listed)
 
     def fetch(self, path: str, sha: str) -> Path:
         """A file of a commit, fetched into huggingface_hub's cache unless it is there.
@@ -156,7 +185,9 @@ class Repository:
                 path, lambda: self._api.hf_hub_download(filename=path, revision=sha, **self._at), _ABSENT
             )
             return Path(fetched)
-        except (EntryNotFoundError, RepositoryNotFoundError):
+        except _ExpectedError as refused:
+            if not isinstance(refused.error, EntryNotFoundError | RepositoryNotFoundError):
+                raise
             raise DatasetError(f"{self.name} has no {path} at {sha[:8]}: not a packaged dataset") from None
 
     def titles(self, newer: str, than: str) -> list[str]:
@@ -175,12 +206,18 @@ class Repository:
             "branch", lambda: self._api.create_branch(branch=name, revision=sha, exist_ok=True, **self._at)
         )
 
-    def upload(self, additions: Sequence[CommitOperationAdd], branch: str) -> None:
-        """Brings the content of files to the Hub, where no revision shows it yet; what is there is not sent again."""
+    def upload(self, additions: Sequence[CommitOperationAdd], branch: str, *, proposed: bool) -> None:
+        """Brings the content of files to the Hub, where no revision shows it yet; what is there is not sent again.
+
+        Args:
+            additions: the files.
+            branch: what they are for.
+            proposed: whether they are for a pull request, for which nobody needs the right to write to the branch.
+        """
         self._ask(
             "upload",
             lambda: self._api.preupload_lfs_files(
-                additions=additions, revision=branch, free_memory=False, **self._at
+                additions=additions, revision=branch, create_pr=proposed, free_memory=False, **self._at
             ),
             also=(RuntimeError, ConnectionError),  # so does hf_xet say that it cannot go on
         )
@@ -237,12 +274,17 @@ class Repository:
 
         try:
             return self._ask("commit", made, _MOVED)
-        except HfHubHTTPError:
+        except _ExpectedError as refused:
             if found := went_through():
                 return found
-        except ValueError as error:  # the card's YAML
-            raise ReleaseError(f"{self.name}: the Hub refused the card: {first_line(error)}") from None
+            said = refused.words
+        except _UnreadableError as error:
+            if found := went_through():
+                return found
+            raise ReleaseError(str(error)) from None
         head = self.head(branch)
+        if head and head.sha == parent:
+            raise ReleaseError(f"{self.name}: {self._refused(0, 'commit')}: {said}: nothing was published")
         moved = "; ".join(map(repr, self.titles(head.sha, parent)[:3])) if head else "it is gone"
         raise ReleaseError(
             f"{self.name}: {branch} moved while this was uploading ({moved}): nothing was published, what was "
@@ -257,7 +299,7 @@ class Repository:
         """
         try:
             self._ask("tag", lambda: self._api.create_tag(tag=tag, revision=sha, **self._at), _MOVED)
-        except HfHubHTTPError:
+        except _ExpectedError:
             if self.refs().tags.get(tag) != sha:
                 raise ReleaseError(
                     f"{self.name}: {tag} is the tag of another commit by now: push again for the next version"
@@ -275,36 +317,57 @@ class Repository:
         Args:
             what: for the message.
             call: what asks.
-            expected: statuses that the caller makes sense of; its exception is raised as it is.
+            expected: statuses that the caller makes sense of.
             also: exceptions that are worth another try, beside those of HTTP.
         """
-        worth: tuple[type[Exception], ...] = (_NO_ANSWER, LocalEntryNotFoundError, *also)
         waited_s = 0.0
         for attempt in count():
             try:
-                return call()
-            except worth as error:
-                status = _status(error)
-                # Whoever has no token is told 401 of what they may not see.
-                if status in expected or (expected == _ABSENT and isinstance(error, RepositoryNotFoundError)):
-                    raise
-                if status is not None and status not in _BUSY:
-                    raise ReleaseError(
-                        f"{self.name}: {self._refused(status, what)}: {_words(error)}"
-                    ) from None
-                if isinstance(error.__cause__, OfflineModeIsEnabled):
-                    raise ReleaseError(_OFFLINE) from None
+                answer = call()
+            except Exception as error:  # noqa: BLE001 - the library takes answers apart as they come
+                if (ended := self._ended(error, what, expected, also)) is not None:
+                    raise ended from None
                 wait_s = _wait_s(error, attempt)
                 waited_s += wait_s
-                if waited_s > PATIENCE_S:
+                # What never answered is more often misspelt or out of reach than busy.
+                if waited_s > (PATIENCE_S if self._reached or _status(error) else _FIRST_S):
                     raise ReleaseError(
                         f"{self.name}: the Hub does not answer ({what}: {_words(error)}): nothing is lost, what was "
                         f"uploaded is kept: run the same command again later"
                     ) from None
                 time.sleep(wait_s)
-            except OfflineModeIsEnabled:
-                raise ReleaseError(_OFFLINE) from None
+            else:
+                self._reached = True
+                return answer
         raise AssertionError
+
+    def _ended(
+        self, error: Exception, what: str, expected: AbstractSet[int], also: tuple[type[Exception], ...]
+    ) -> ReleaseError | None:
+        """What a call ends with; None where asking again may help."""
+        if isinstance(error, OfflineModeIsEnabled) or isinstance(error.__cause__, OfflineModeIsEnabled):
+            return ReleaseError(_OFFLINE)
+        if str(error).startswith("Invalid metadata in README.md"):
+            return ReleaseError(f"{self.name}: the Hub refused the card: {_words(error)}")
+        if isinstance(error.__cause__, FileMetadataError) or not isinstance(
+            error, (_NO_ANSWER, LocalEntryNotFoundError, *also)
+        ):
+            return self._unreadable(what, error)
+        if _is_untrusted(error):
+            return ReleaseError(
+                f"{self.name}: {self._api.endpoint} shows a certificate that is not trusted here ({_words(error)}): "
+                f"SSL_CERT_FILE names the authorities of a proxy that shows its own"
+            )
+        status = _status(error)
+        # Whoever has no token is told 401 of what they may not see.
+        known = status in expected or (expected == _ABSENT and isinstance(error, RepositoryNotFoundError))
+        if not known and (status is None or status in _BUSY):
+            return None
+        refused = f"{self.name}: {self._refused(status or 0, what)}: {_words(error)}"
+        return _ExpectedError(refused, error) if known else ReleaseError(refused)
+
+    def _unreadable(self, what: str, error: Exception) -> _UnreadableError:
+        return _UnreadableError(f"{self.name}: {no_hub(self._api.endpoint)}: {what}: {_words(error)}")
 
     def _refused(self, status: int, what: str) -> str:
         org = self.name.partition("/")[0]
@@ -338,4 +401,13 @@ def _words(error: Exception) -> str:
     """What went wrong, as whoever knows best says it."""
     cause = error.__cause__ if isinstance(error.__cause__, Exception) else error
     said = getattr(error, "server_message", None) or getattr(cause, "server_message", None)
-    return str(said or first_line(cause))
+    return excerpt(str(said or first_line(cause)), None)
+
+
+def _is_untrusted(error: BaseException | None) -> bool:
+    """Whether what answered could not show who it is."""
+    while error is not None:
+        if "CERTIFICATE_VERIFY_FAILED" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

@@ -14,6 +14,7 @@ import msgspec
 
 from builder.errors import ItemError, ProtocolError
 from builder.remote.room import TryError
+from builder.secret import struck
 
 MOST_WORDS = 65536
 """Bytes of a body in which an error's words are looked for."""
@@ -115,9 +116,7 @@ def finish(reason: Any) -> Literal["stop", "length"]:
 
 def excerpt(text: str, token: str | None, length: int = 200) -> str:
     """Someone else's text, fit for a message: on one line, at most `length` characters, without the token."""
-    if token:
-        text = text.replace(token, "[token]")
-    text = " ".join(text[:MOST_WORDS].split())
+    text = " ".join(struck(text[:MOST_WORDS], token).split())
     return text if len(text) <= length else text[: length - 1] + "…"
 
 

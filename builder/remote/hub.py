@@ -7,6 +7,7 @@ Law of the file: no byte is given that its commit does not hold; the token goes 
 
 import asyncio
 import hashlib
+import os
 import re
 import time
 from collections.abc import AsyncIterator, Mapping
@@ -27,6 +28,7 @@ from builder.remote.body import decode, read
 from builder.remote.fault import MOST_WORDS, excerpt, refusal
 from builder.remote.retry import persist
 from builder.remote.room import Place, Room, TryError
+from builder.secret import is_sendable
 
 T = TypeVar("T")
 
@@ -59,6 +61,19 @@ class Entry(Record):
 def blob_id(content: bytes) -> str:
     """What git calls a file of this content."""
     return hashlib.sha1(b"blob %d\0%b" % (len(content), content), usedforsecurity=False).hexdigest()
+
+
+def no_hub(endpoint: str) -> str:
+    """What to say of an answer that is none of the Hub's, such as a network's login page.
+
+    Args:
+        endpoint: the Hub's address.
+    """
+    named = "HF_ENDPOINT is " if os.environ.get("HF_ENDPOINT") else ""
+    return (
+        f"{named}{endpoint}, which answers what no Hub does (the login page of a network, a proxy or a mirror may stand "
+        f"before it: open it in a browser)"
+    )
 
 
 class _Commit(msgspec.Struct):
@@ -228,7 +243,7 @@ class Repository:
         try:
             return decode(content, shape)
         except ValueError as error:
-            raise ProtocolError(f"{self.name}: {self._endpoint} is no Hub: {error}") from None
+            raise ProtocolError(f"{self.name}: {no_hub(self._endpoint)}: {self._words(str(error))}") from None
 
 
 @asynccontextmanager
@@ -243,8 +258,13 @@ async def open_repository(name: str, connections: int) -> AsyncIterator[Reposito
 
     if constants.HF_HUB_OFFLINE:
         raise ConfigError("HF_HUB_OFFLINE is set: unset it to reach the Hub")
+    token = get_token()
+    if token and not is_sendable(token):
+        raise ConfigError(
+            "HF_TOKEN, or the file that `hf auth login` wrote, does not hold a token: set it anew"
+        )
     known: dict[str, Any] = build_hf_headers(
-        token=get_token() or False,
+        token=token or False,
         library_name="deepdialogue",
         library_version=metadata.version("deepdialogue"),
     )

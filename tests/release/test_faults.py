@@ -1,17 +1,20 @@
 """Whatever goes wrong and wherever: after at most one more push the version is whole, and before that nobody sees it."""
 
+import base64
 import hashlib
 import os
+import shutil
 import subprocess
 import sys
 import time
+import traceback
 from pathlib import Path
 
 import pytest
 
 from tests.patience import PATIENCE_S
 from tests.releases import pointed
-from tests.servers.hub import Hub, cut, drop, lose, refuse
+from tests.servers.hub import READER, TOKEN, Hub, answer, cut, drop, lose, refuse
 
 ROOT = Path(__file__).parents[2]
 NAME = "lab/speech"
@@ -187,3 +190,148 @@ def test_a_client_killed_anywhere_leaves_nothing_half_seen_and_the_next_push_end
     assert status == 0, said
     assert whole(hub, "1.1.0")
     assert hub.tree(NAME, "v1.0.0") == first
+
+
+# What stands between a user and the Hub, and what it says.
+
+CALLS = ["GET .*/refs", "GET .*/tree/", "HEAD .*/resolve/", "GET .*/resolve/", "GET .*whoami", "POST .*/preupload/",
+         "POST .*/objects/batch", "POST .*/validate-yaml", "POST .*/commit/", "POST .*/tag/"]  # fmt: skip
+LOGIN = "<!doctype html><title>Log in</title><p>{token}"
+SPEAKS = '{"error": "no such credentials: {token}"}'
+
+
+def one_line(said):
+    (line,) = [line for line in said.splitlines() if "error:" in line]
+    assert TOKEN not in said
+    assert base64.b64encode(TOKEN.encode()).decode()[:20] not in said
+    assert "a fault of this program" not in said
+    return line
+
+
+def settled(hub, push, first, folder):
+    """What is there is whole or nothing, and the next push ends it."""
+    hub._failing.clear()
+    assert hub.tree(NAME, "v1.0.0") == first
+    status, said = push(folder)
+    assert status == 0, said
+    assert whole(hub, "1.1.0")
+
+
+@pytest.mark.parametrize("call", CALLS)
+def test_whichever_call_a_login_page_answers_it_is_told_in_one_line_and_the_next_push_ends_it(
+    hub, push, first, slim_grown, call
+):
+    for fault in (
+        answer(LOGIN),
+        answer("[1]", kind="application/json"),
+    ):
+        reset(hub, first)
+        shutil.rmtree(os.environ["HF_HOME"] + "/hub", ignore_errors=True)
+        hub.fail(call, fault, times=100)
+        status, said = push(slim_grown)
+        if status:  # a JSON of another kind may be none of a call's business
+            line = one_line(said)
+            assert (
+                f"HF_ENDPOINT is {hub.url}, which answers what no Hub does" in line
+                or "not a packaged dataset" in line
+            )
+        settled(hub, push, first, slim_grown)
+
+
+@pytest.mark.parametrize("status", [401, 404, 409, 413])
+def test_whatever_status_a_call_is_refused_with_it_is_one_line_without_the_token(
+    hub, push, first, slim_grown, status
+):
+    for call in CALLS:
+        reset(hub, first)
+        shutil.rmtree(os.environ["HF_HOME"] + "/hub", ignore_errors=True)
+        hub.fail(call, answer(SPEAKS, status, "application/json"), times=10**6)
+        ended, said = push(slim_grown)
+        if ended:
+            one_line(said)
+        settled(hub, push, first, slim_grown)
+
+
+def test_a_redirect_to_a_login_page_is_told_in_one_line(hub, push, slim):
+    hub.fail("GET .*/refs", answer("", 302, Location="/login"), times=9)
+    hub.fail("GET /login", answer(LOGIN), times=9)
+    assert "which answers what no Hub does" in one_line(push(slim)[1])
+
+
+def test_a_token_that_is_said_again_is_struck_from_diff_ingest_and_a_private_dataset(
+    hub, push, first, slim, tmp_path, monkeypatch, capsys
+):
+    import deepdialogue
+    from builder.__main__ import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("datasets.config.HF_ENDPOINT", hub.url)
+    for fault in (
+        answer(SPEAKS, 401, "application/json"),
+        answer(SPEAKS, 404, "application/json"),
+        answer(LOGIN),
+    ):
+        reset(hub, first)
+        hub.fail("(GET|POST|HEAD) ", fault, times=10**6)
+        for verb in (["diff", NAME, str(slim)], ["ingest", f"{NAME}-xtts", "--run", str(tmp_path / "run")]):
+            assert main(verb) in {1, 3}
+            one_line(capsys.readouterr().err)
+        with pytest.raises(Exception) as raised:  # noqa: PT011 - whatever the library has for it
+            deepdialogue.load("text-only", split="train", data_dir=NAME, streaming=True, token=TOKEN)
+        with pytest.raises(Exception) as subset:  # noqa: PT011 - the same
+            deepdialogue.load(
+                "text-only", split="train", data_dir=NAME, streaming=True, token=TOKEN, domain="art"
+            )
+        for error in (raised.value, subset.value):
+            assert TOKEN not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "told"),
+    [
+        ("HF_HUB_OFFLINE", True, "HF_HUB_OFFLINE is set: unset it to reach the Hub"),
+        ("ENDPOINT", "http://hub.invalid", "the Hub does not answer (refs: "),
+        ("ENDPOINT", "http://127.0.0.1:1", "the Hub does not answer (refs: "),
+        ("ENDPOINT", "https://{}", "the Hub does not answer (refs: "),
+    ],
+    ids=["offline", "no such host", "refused", "no TLS"],
+)
+def test_a_hub_that_is_out_of_reach_is_one_line_and_soon(hub, push, slim, monkeypatch, setting, value, told):
+    if setting == "ENDPOINT":
+        value = value.format(hub.url.partition("//")[2])
+    monkeypatch.setattr(f"huggingface_hub.constants.{setting}", value)
+    status, said = push(slim)
+    assert (status, told in one_line(said)) == (1, True)
+    assert sum(hub.waits) < 60
+
+
+@pytest.mark.parametrize("token", ["hf_é" * 9, "hf_a b c d e f", "hf_a\x07bcdefgh"])
+def test_what_is_no_token_is_told_before_anything_is_asked_and_not_shown(hub, push, slim, monkeypatch, token):
+    monkeypatch.setenv("HF_TOKEN", token)
+    said = push(slim)[1]
+    assert "does not hold a token" in one_line(said)
+    assert token not in said
+    assert not hub.calls
+
+
+def test_whoever_may_only_read_may_propose_a_version(hub, push, first, slim_grown, monkeypatch):
+    reset(hub, first)
+    monkeypatch.setenv("HF_TOKEN", READER)
+    status, said = push(slim_grown)
+    assert (status, "the token may not write to 'lab'" in one_line(said)) == (1, True)
+    status, said = push(slim_grown, "--pull-request")
+    assert (status, said.splitlines()[-1]) == (0, f"{hub.url}/datasets/{NAME}/discussions/1")
+    assert all("create_pr=1" in call.path for call in hub.asked("POST .*/preupload/")[1:])
+    assert hub.repos[NAME].tags.keys() == {"v1.0.0"}
+    monkeypatch.setenv("HF_TOKEN", TOKEN)
+    hub.merge(NAME, 1)
+    assert push(slim_grown)[0] == 0
+    assert hub.repos[NAME].tags["v1.1.0"] == hub.head(NAME)
+
+
+def test_a_tag_that_is_owed_is_no_reason_not_to_propose(hub, push, first, slim_grown, monkeypatch):
+    reset(hub, first)
+    hub.repos[NAME].tags.clear()
+    monkeypatch.setenv("HF_TOKEN", READER)
+    assert push(slim_grown, "--pull-request")[0] == 0
+    assert not hub.repos[NAME].tags

@@ -316,8 +316,8 @@ class Hub(Loopback):
             raise _RefusedError(401, "Invalid credentials in Authorization header")
         return self.tokens.get(token)
 
-    def _repo(self, request: web.Request, *, write: bool = False) -> Repo:
-        """The repository of a request, as far as its caller may know of it."""
+    def _repo(self, request: web.Request, *, write: bool = False, proposes: bool = False) -> Repo:
+        """The repository of a request, as far as its caller may know of it; who may only read may propose."""
         caller, name = self._caller(request), request.match_info["repo"]
         repo = self.repos.get(name)
         owns = bool(caller) and name.split("/")[0] in caller["owners"]
@@ -325,7 +325,7 @@ class Hub(Loopback):
             raise _RefusedError(404 if caller else 401, "Repository not found", "RepoNotFound")
         if write and not caller:
             raise _RefusedError(401, "Invalid username or password.")
-        if write and not (owns and caller["role"] == "write"):
+        if write and not proposes and not (owns and caller["role"] == "write"):
             raise _RefusedError(403, f"Forbidden: you don't have the right to write to {name}")
         return repo
 
@@ -483,7 +483,7 @@ class Hub(Loopback):
         return web.json_response(entries + [_folder(path) for path in paths if path in folders])
 
     async def _preupload(self, request: web.Request) -> web.StreamResponse:
-        repo = self._repo(request, write=True)
+        repo = self._repo(request, write=True, proposes=request.query.get("create_pr") == "1")
         tree = repo.commits[self._sha(repo, request)].tree
         files = [
             {
@@ -497,8 +497,8 @@ class Hub(Loopback):
         return web.json_response({"files": files})
 
     async def _receive_commit(self, request: web.Request) -> web.StreamResponse:
-        repo = self._repo(request, write=True)
         ref, pull = request.match_info["revision"], request.query.get("create_pr") == "1"
+        repo = self._repo(request, write=True, proposes=pull)
         refs = repo.pulls if ref.startswith("refs/pr/") else repo.branches
         if ref not in refs:
             raise _RefusedError(404, f"Invalid rev id: {ref}", "RevisionNotFound")
@@ -574,8 +574,9 @@ class Hub(Loopback):
         return web.json_response({})
 
     async def _lfs_batch(self, request: web.Request) -> web.StreamResponse:
-        self._repo(request, write=True)
         wanted = await request.json()
+        # What is for a branch names it; what is for a pull request names none.
+        self._repo(request, write=True, proposes="ref" not in wanted)
         objects = [self._upload(one["oid"], one["size"]) for one in wanted["objects"]]
         transfer = "multipart" if any("complete" in json.dumps(one) for one in objects) else "basic"
         return web.Response(
@@ -682,6 +683,19 @@ def refuse(status: int, retry_after: int | None = None) -> Fault:
     async def fault(request: web.Request, _: Handler) -> web.StreamResponse:
         await request.read()
         return web.json_response({"error": f"refused with {status}"}, status=status, headers=headers)
+
+    return fault
+
+
+def answer(body: str, status: int = 200, kind: str = "text/html", **headers: str) -> Fault:
+    """A fault that answers as something else than the Hub: a login page, a mirror, a gateway. `{token}` is the caller's."""
+
+    async def fault(request: web.Request, _: Handler) -> web.StreamResponse:
+        await request.read()
+        token = request.headers.get("Authorization", "")
+        return web.Response(
+            text=body.replace("{token}", token), status=status, content_type=kind, headers=headers
+        )
 
     return fault
 
