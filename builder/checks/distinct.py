@@ -18,6 +18,8 @@ import numpy as np
 from builder.checks import Check
 from builder.core.sound import FRAME_S, stretches
 from builder.core.speech import Line, Waveform
+from builder.core.spoken import spoken
+from builder.core.word import characters
 
 _CERTAIN = 100.0
 
@@ -61,10 +63,10 @@ class Distinct(Check):
         repeated = lines[0].text == lines[1].text and lines[0].voice == lines[1].voice
         if not repeated and _likeness(one, other) >= self.min_likeness:
             return math.inf
-        characters, others = (max(1, len(line.text)) for line in lines)
-        if abs(characters - others) < self.min_characters:
+        said, others = (max(1.0, characters(spoken(line.text))) for line in lines)
+        if abs(said - others) < self.min_characters:
             return 1.0
-        evidence = -math.log(_seconds(one) / _seconds(other)) * math.log(characters / others) / self.spread**2
+        evidence = -math.log(_seconds(one) / _seconds(other)) * math.log(said / others) / self.spread**2
         return math.exp(min(evidence, _CERTAIN))
 
 

@@ -5,6 +5,7 @@ mean of the frame, so that loudness does not count, and less that of the band, s
 Law of the file: what the text says twice in a row, the clip may say twice in a row.
 """
 
+from itertools import accumulate
 from typing import Annotated
 
 import msgspec
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from builder.checks import Check
 from builder.core.sound import sounding
 from builder.core.speech import Line, Waveform
-from builder.core.word import words
+from builder.core.spoken import spoken
+from builder.core.word import characters, share, words
 
 _HOP_S = 0.02
 _BANDS = 24
@@ -22,6 +24,8 @@ _LOWEST_HZ, _HIGHEST_HZ = 80.0, 7600.0
 _FLOOR_DB = 60.0
 _TINY = 1e-30
 _LEAST_SOUND = 0.6
+_MOST_WORDS = 100
+"""Of what is looked for twice: nobody says more of them in a clip, and no text is to take longer than linear time."""
 _WORD_S, _CHARACTERS_PER_S = 0.5, 8.0
 
 Spectra = NDArray[np.float32]
@@ -48,14 +52,17 @@ class Loop(Check):
 
 def _allowed_s(text: str) -> float:
     """The longest time that what the text itself says twice in a row may take to be said once; 0 where it does not."""
-    said = words(text)
-    twice = (
-        said[start : start + count]
-        for count in range(1, len(said) // 2 + 1)
-        for start in range(len(said) - 2 * count + 1)
-        if said[start : start + count] == said[start + count : start + 2 * count]
-    )
-    return max((_WORD_S * len(part) + len("".join(part)) / _CHARACTERS_PER_S for part in twice), default=0.0)
+    said = words(spoken(text))
+    times = (_WORD_S * share(word) + characters(word) / _CHARACTERS_PER_S for word in said)
+    until = [0.0, *accumulate(times)]
+    longest = 0.0
+    for count in range(1, min(len(said) // 2, _MOST_WORDS) + 1):
+        again = 0
+        for end in range(count, len(said)):
+            again = again + 1 if said[end - count] == said[end] else 0
+            if again >= count:
+                longest = max(longest, until[end + 1] - until[end + 1 - count])
+    return longest
 
 
 def _spectra(waveform: Waveform) -> Spectra:

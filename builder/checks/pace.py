@@ -2,7 +2,7 @@
 
 Too slow is an engine that rambled on after the text or fell silent; too fast is one that left words out.
 A class acted slowly or fast may have bounds of its own: `ravdess = { sad = { min_characters_per_s = 7 } }`.
-Law of the file: it counts the characters of the text as written.
+Law of the file: it counts what is said: "$75,000" is 28 characters, and a Han character counts three.
 """
 
 import math
@@ -13,6 +13,8 @@ import msgspec
 from builder.checks import Check
 from builder.core.emotion import Ravdess
 from builder.core.speech import Line, Waveform
+from builder.core.spoken import spoken
+from builder.core.word import characters
 from builder.records import Record
 
 
@@ -55,11 +57,11 @@ class Pace(Check):
     def fault(self, waveform: Waveform, line: Line) -> str | None:
         """How far the clip is from its text."""
         seconds = len(waveform.samples) / waveform.sampling_rate_hz
-        characters = len(line.text)
-        pace = characters / seconds if seconds else math.inf
+        said = characters(spoken(line.text))
+        pace = said / seconds if seconds else math.inf
         lowest, highest = self._bounds(line.emotion.ravdess)
-        if characters < lowest * (seconds - self.grace_s):
+        if said < lowest * (seconds - self.grace_s):
             return f"{pace:.1f} characters per second, fewer than {lowest:g}"
-        if characters > highest * (seconds + self.grace_s):
+        if said > highest * (seconds + self.grace_s):
             return f"{pace:.1f} characters per second, more than {highest:g}"
         return None

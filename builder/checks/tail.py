@@ -12,6 +12,8 @@ import msgspec
 from builder.checks import Check
 from builder.core.sound import silences, stretches
 from builder.core.speech import Line, Waveform
+from builder.core.spoken import spoken
+from builder.core.word import characters
 
 _PHRASE = re.compile(r"\w[\w\s'’]*")
 
@@ -44,7 +46,7 @@ class Tail(Check):
             return None
         start, stop = pauses[-1]
         burst_s = (end - stop) / rate_hz
-        last = len((_PHRASE.findall(line.text) or [""])[-1])
+        last = round(characters((_PHRASE.findall(spoken(line.text)) or [""])[-1]))
         if burst_s > self.max_burst_s or last <= self.max_characters_per_s * burst_s:
             return None
         pause_s = (stop - start) / rate_hz

@@ -84,6 +84,8 @@ class Waveform:
     samples: NDArray[np.float32]
     """Mono, of shape (samples,), full scale at -1 and 1."""
     sampling_rate_hz: int
+    fault: str = ""
+    """What the engine knows to be wrong with it, in a few words: it is spoken again, as where it fails a check."""
 
     def pcm(self) -> Samples:
         """The same sound in 16 bits, rounded; what is beyond full scale is held at it."""

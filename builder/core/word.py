@@ -86,6 +86,11 @@ def characters(text: str) -> float:
     return unspaced + 2.0 * hangul + len(text) - len(_UNSPACED.findall(text)) - hangul
 
 
+def share(word: str) -> float:
+    """How much of a word a member of `words` is: 1, or a letter's part of one."""
+    return _weight(word) / _WHOLE
+
+
 def _weight(word: str) -> int:
     if not _UNSPACED.match(word):
         return _WHOLE

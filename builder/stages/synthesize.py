@@ -21,6 +21,9 @@ from builder.recorder import Recorder
 from builder.run import Run, Tally
 from builder.tts import Synthesizer
 
+_ENGINE = "engine"
+"""Stands for the name of a check where an engine itself finds fault with a clip."""
+
 
 async def synthesize(run: Run) -> Tally:
     """Speaks every accepted dialogue that has no recording, or one that was found damaged.
@@ -149,8 +152,8 @@ async def _speak(synthesizer: Synthesizer, lines: Sequence[Line], sampling_rate_
 def _found(
     checks: dict[str, Check], clips: Sequence[Waveform], lines: Sequence[Line]
 ) -> dict[int, tuple[str, str]]:
-    """By the position of the clip: the first check that it fails, and how."""
-    found: dict[int, tuple[str, str]] = {}
+    """By the position of the clip: the first check that it fails, and how; before all, what its engine says of it."""
+    found = {position: (_ENGINE, clip.fault) for position, clip in enumerate(clips) if clip.fault}
     for name, check in checks.items():
         for position, fault in enumerate(check.faults(clips, lines)):
             if fault is not None:

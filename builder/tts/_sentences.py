@@ -21,10 +21,11 @@ _STRAIGHT = str.maketrans(
     | {"\u2026": "..."}
 )
 _SAID = frozenset("%&@#/+=\u00b0\u00b1\u00d7\u00f7\u2212")
-"""Marks with a name that a reader says; currency signs are as well."""
+"""Marks with a name that a reader says; signs of currencies and of sums are as well, but for those that only draw."""
+_DRAWN = frozenset("|~<>")
 _MARKUP = frozenset("*_\\[]{}\u2020\u2021\u2022\u2023\u2043")
 
-_HEADING = re.compile(r"#(?!\w)")
+_HEADING = re.compile(r"(?<!\w)#(?!\w)")
 _INSISTENT = re.compile(r"[!?]{2,}")
 _LOOSE = re.compile(r" +(?=[,;:?!)]|\.(?!\w))")
 _LEADING = re.compile(r"\A(?:[ ,;:?!)]|\.(?!\d))+")
@@ -77,8 +78,12 @@ def _readable(character: str) -> str:
     kind = unicodedata.category(character)
     if kind in {"Cf", "Me"} or "\ufe00" <= character <= "\ufe0f":  # joins or dresses the characters beside it
         return ""
-    read = kind[0] in "LMN" or kind == "Sc" or character in _SAID
-    return character if read or (kind[0] == "P" and character not in _MARKUP) else " "
+    read = kind[0] in "LMN" or kind in {"Sc", "Sm"} or character in _SAID
+    return (
+        character
+        if (read and character not in _DRAWN) or (kind[0] == "P" and character not in _MARKUP)
+        else " "
+    )
 
 
 def _parts(text: str, limit: int, *breaks: re.Pattern[str]) -> list[str]:

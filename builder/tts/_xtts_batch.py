@@ -37,6 +37,8 @@ class Piece:
     sampling: Sampling
     spoken: "Future[NDArray[np.float32]]" = field(default_factory=Future)
     """Samples of shape (samples,)."""
+    endless: bool = False
+    """Once it is spoken: whether it went on to the most tokens that the model gives and did not stop by itself."""
 
 
 class Batch:
@@ -57,7 +59,7 @@ class Batch:
         self._sampler = Sampler(size, gpt.vocabulary, gpt.most_tokens, gpt.device)
         self._rows = torch.arange(size, device=gpt.device)
         self._tokens, self._steps, self._places = torch.zeros(3, size, dtype=torch.long, device=gpt.device)
-        self._live, self._broken = torch.zeros(2, size, dtype=torch.bool, device=gpt.device)
+        self._live, self._broken, self._stopped = torch.zeros(3, size, dtype=torch.bool, device=gpt.device)
         self._latents = torch.zeros(size, gpt.most_tokens + 1, gpt.width, dtype=gpt.dtype, device=gpt.device)
         self._replay = Replay(self._step, gpt.device)
 
@@ -78,7 +80,7 @@ class Batch:
             self._pieces[row], self._reach[row] = piece, len(prefix)
             self._sampler.admit(row, piece.sampling, piece.seed, (_PREFIX_TOKEN, self._gpt.start))
             self._tokens[row], self._steps[row], self._places[row] = self._gpt.start, 0, len(prefix)
-            self._live[row], self._broken[row] = True, False
+            self._live[row], self._broken[row], self._stopped[row] = True, False, False
             begun.append((row, prefix))
         together = len(begun) if self._gpt.device.type == "cuda" else 1
         for first in range(0, len(begun), max(1, together)):
@@ -103,7 +105,8 @@ class Batch:
         self._tokens.copy_(tokens)
         self._steps += self._live
         self._places += self._live
-        self._live &= (tokens != self._gpt.stop) & (self._steps < self._gpt.most_tokens) & ~self._broken
+        self._stopped |= self._live & (tokens == self._gpt.stop)
+        self._live &= ~self._stopped & (self._steps < self._gpt.most_tokens) & ~self._broken
 
     def take(self) -> list[tuple[Piece, Any]]:
         """Looks at the rows, and frees those that ended or are no longer wanted.
@@ -114,13 +117,15 @@ class Batch:
         """
         if all(piece is None for piece in self._pieces):
             return []
-        rows = torch.stack([self._live.long(), self._broken.long(), self._steps]).T.tolist()
+        states = [self._live.long(), self._broken.long(), self._stopped.long(), self._steps]
+        rows = torch.stack(states).T.tolist()
         taken: list[tuple[Piece, Any]] = []
-        for row, (piece, (live, broken, steps)) in enumerate(zip(self._pieces, rows, strict=False)):
+        for row, (piece, (live, broken, stopped, steps)) in enumerate(zip(self._pieces, rows, strict=False)):
             if piece is None or (live and not piece.spoken.cancelled()):
                 continue
             self._pieces[row] = None
             self._live[row] = False
+            piece.endless = not stopped
             taken.append((piece, None if broken else self._latents[row, :steps].clone()))
             if broken:
                 for part in self._cache:

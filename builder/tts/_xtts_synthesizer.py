@@ -10,6 +10,7 @@ import numpy as np
 
 from builder.core.draw import seed_of
 from builder.core.speech import Line, Sampling, Waveform
+from builder.core.spoken import spoken
 from builder.errors import SynthesisError
 from builder.tts._sentences import pieces
 from builder.tts._xtts_batch import Piece
@@ -45,7 +46,8 @@ class XttsSynthesizer:
             ConfigError: there is no reference clip of its voice in the class of its emotion.
             SynthesisError: there is nothing in it to say, a reference clip is bad, or the model fails at it.
         """
-        texts = pieces(line.text, self._model.limit)
+        english = self._model.language.startswith("en")
+        texts = pieces(spoken(line.text) if english else line.text, self._model.limit)
         if not texts:
             raise SynthesisError(
                 f"XTTS finds nothing to say in {line.text!r}: a turn needs a letter or a digit"
@@ -64,7 +66,10 @@ class XttsSynthesizer:
                 part.spoken.cancel()  # what is not spoken yet is no longer wanted
         rate_hz = self._model.sampling_rate_hz
         pause = np.zeros(round(PAUSE_S * rate_hz), np.float32)
-        return Waveform(np.concatenate([part for sound in sounds for part in (pause, sound)][1:]), rate_hz)
+        samples = np.concatenate([part for sound in sounds for part in (pause, sound)][1:])
+        endless = next((text for text, part in zip(texts, parts, strict=True) if part.endless), None)
+        fault = f"XTTS went on to its last token and did not stop after {endless!r}" if endless else ""
+        return Waveform(samples, rate_hz, fault)
 
     def close(self) -> None:
         """Ends the thread."""

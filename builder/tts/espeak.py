@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 
 from builder.core.draw import Draw
 from builder.core.speech import Line, Voice, Waveform
+from builder.core.spoken import spoken
 from builder.errors import ConfigError, SynthesisError
 from builder.extras import extra
 from builder.tts import Engine, Synthesizer
@@ -87,7 +88,7 @@ class _Espeak:
 
     def _speak(self, line: Line) -> Waveform:
         manner = manner_of(line)
-        pcm, rate_hz = _pcm(words(line.text), manner, line.seed)
+        pcm, rate_hz = _pcm(words(spoken(line.text)), manner, line.seed)
         sound = soxr.resample(pcm.astype(np.float32) / 32768, rate_hz, self._sampling_rate_hz, quality="HQ")
         peak = float(np.abs(sound).max(initial=0))
         gain = min(10 ** (manner.gain_db / 20), _HIGHEST_PEAK / peak) if peak else 0.0

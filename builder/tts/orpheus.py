@@ -22,6 +22,7 @@ from builder.batches import Batches
 from builder.core.draw import seed_of
 from builder.core.emotion import Emotion
 from builder.core.speech import Line, Sampling, Voice, Waveform
+from builder.core.spoken import spoken
 from builder.errors import ConfigError, SynthesisError, nearest
 from builder.extras import extra
 from builder.remote import Remote, base
@@ -173,7 +174,7 @@ class _Orpheus:
         if line.tag not in tags:
             raise ConfigError(f"Orpheus has no tag {line.tag!r}: {nearest(line.tag, tags[1:])}")
         room = int(self.max_tokens / TOKENS_PER_S * _SLOW_CHARACTERS_PER_S)
-        parts = pieces(_MARK.sub(" ", line.text), room)
+        parts = pieces(spoken(_MARK.sub(" ", line.text)), room)
         if not parts:
             raise SynthesisError(
                 f"Orpheus finds nothing to say in {line.text!r}: a turn needs a letter or a digit"

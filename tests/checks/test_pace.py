@@ -99,3 +99,17 @@ def test_bounds_of_a_class_that_make_no_sense_are_refused_when_they_are_read(tab
 def test_bounds_the_wrong_way_round_are_refused_when_they_are_read():
     with pytest.raises(ConfigError, match="the minimum must be the smaller"):
         make(Check, {"check": "pace", "min_characters_per_s": 30}, "study.toml")
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("I just got a raise to $75,000 a year, starting in January 2025!", 6.5),
+        ("It was 1999, 2004, 2011 and 2016: we won 4 times!", 6.0),
+        ("我简直不敢相信我们终于到了罗马, 今天真是太好了!", 4.5),
+        ("信じられない、やっとローマに着いたね、すごくうれしい!", 3.0),
+    ],
+)
+def test_what_is_said_is_counted_and_not_what_is_written(fault, text, seconds):
+    assert fault(text, seconds) is None
+    assert "fewer than 8" in fault(text, 5 * seconds)

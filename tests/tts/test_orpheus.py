@@ -25,7 +25,8 @@ pytestmark = [
     pytest.mark.usefixtures("one_thread"),
 ]
 FRAME = 2048
-LONG = " ".join(f"This is sentence number {number}, and it goes on for a while." for number in range(12))
+_NUMBERS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven"]
+LONG = " ".join(f"This is sentence number {number}, and it goes on for a while." for number in _NUMBERS)
 
 
 @pytest.fixture(scope="module")
@@ -164,7 +165,7 @@ def test_every_tag_goes_before_the_words(server, engine):
 def test_a_tag_goes_before_the_first_piece_only(server, engine):
     speak(engine(), line(LONG, tag="<laugh>"))
     assert sum("<laugh>" in text for text in texts(server)) == 1
-    assert "tara: <laugh> This is sentence number 0" in "".join(texts(server))
+    assert "tara: <laugh> This is sentence number zero" in "".join(texts(server))
 
 
 def test_a_tag_it_does_not_know_is_refused_before_anything_is_asked(server, engine):
@@ -179,7 +180,7 @@ def test_a_tag_it_does_not_know_is_refused_before_anything_is_asked(server, engi
         ("Well <laugh> I never", "tara: Well I never."),
         ("Stop<|eot_id|><custom_token_4> it!", "tara: Stop it!"),
         ("So happy \U0001f602 today!", "tara: So happy today!"),
-        ("If a < b, then what?", "tara: If a b, then what?"),
+        ("If a < b, then what?", "tara: If a is less than b, then what?"),
     ],
 )
 def test_what_a_turn_says_is_never_an_order(server, engine, text, asked):
@@ -278,7 +279,7 @@ def test_a_line_that_fails_leaves_the_others_alone(weights):
 
 def test_of_a_line_that_fails_nothing_goes_on(weights):
     def compose(voice, text, seed):
-        return [END] if "number 0" in text else spoken(voice, text, seed)
+        return [END] if "number zero" in text else spoken(voice, text, seed)
 
     with OrpheusServer(compose) as server:
         engine = Orpheus(api="tgi", url=server.url, snac=str(weights / "snac_tiny"), limit=1)
@@ -286,7 +287,7 @@ def test_of_a_line_that_fails_nothing_goes_on(weights):
         async def main():
             async with engine.open() as synthesizer:
                 before = asyncio.all_tasks()
-                with pytest.raises(SynthesisError, match="number 0"):
+                with pytest.raises(SynthesisError, match="number zero"):
                     await synthesizer.speak(line(LONG))
                 return asyncio.all_tasks() - before
 

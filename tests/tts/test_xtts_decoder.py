@@ -44,6 +44,15 @@ def calm(engine):
     return speak(engine, *LINES)
 
 
+def test_a_line_that_never_stops_says_so_and_one_that_stops_does_not(engine, endless):
+    async def faults(opened):
+        async with opened.open() as synthesizer:
+            return [clip.fault for clip in await asyncio.gather(*map(synthesizer.speak, LINES[:4]))]
+
+    assert all("did not stop after 'So happy" in fault for fault in asyncio.run(faults(endless)))
+    assert "" in asyncio.run(faults(engine))
+
+
 def vocoder_of(xtts):
     return xtts.hifigan_decoder.waveform_decoder
 
