@@ -17,10 +17,10 @@ import datasets
 
 import deepdialogue
 from builder.config import Study
-from builder.dataset import Index
+from builder.dataset import CROISSANT, Index
 from builder.shards import Contract
 
-PATH = "croissant.json"
+PATH = CROISSANT
 
 _TYPES = {
     "string": "sc:Text",

@@ -28,6 +28,7 @@ from builder.records import Record, encode
 
 MANIFEST = "manifest.json"
 CARD = "README.md"
+CROISSANT = "croissant.json"
 
 
 class Shard(Record):

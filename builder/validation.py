@@ -8,12 +8,14 @@ import hashlib
 import math
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from itertools import chain, groupby
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import msgspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import DatasetInfo, Features
@@ -26,7 +28,7 @@ from builder.config import TEXT_ONLY, TURNS
 from builder.core.dialogue import SPEAKERS
 from builder.core.row import Row, turn_rows
 from builder.core.scenario import parse_id
-from builder.dataset import CARD, Manifest, Shard, file_sha256, read_manifest, strays
+from builder.dataset import CARD, CROISSANT, MANIFEST, Manifest, Shard, file_sha256, read_manifest, strays
 from builder.errors import DatasetError, SourceError, first_line
 from builder.files import listed
 from builder.index import CLIPS, DIALOGUES, path_of, read_index
@@ -70,7 +72,7 @@ def validate(folder: Path, *, rows: bool = True) -> list[str]:
         DatasetError: it is no packaged dataset at all.
     """
     manifest = read_manifest(folder)
-    faults = [*_files(folder, manifest), *_card(folder, manifest)]
+    faults = [*_files(folder, manifest), *claims(folder, manifest), *_card(folder, manifest)]
     sound = [shard for shard in manifest.shards if rows and (folder / shard.path).is_file()]
     ids: defaultdict[str, _Dialogues] = defaultdict(dict)
     turns: defaultdict[str, dict[str, bytes]] = defaultdict(dict)
@@ -95,6 +97,66 @@ def validate(folder: Path, *, rows: bool = True) -> list[str]:
         faults += [f"{folder}: {config}: {fault}" for fault in found]
         faults += _index(folder, config, dialogues, manifest)
     return faults
+
+
+def claims(folder: Path, manifest: Manifest) -> Iterator[str]:
+    """What a manifest says of the whole that its files do not say: a few columns are read, and no sound.
+
+    Args:
+        folder: the packaged one.
+        manifest: of it, which may have been edited.
+
+    Yields:
+        Every contradiction, as one line; what cannot be read is no contradiction.
+    """
+    path = folder / MANIFEST
+    with suppress(pa.ArrowException, OSError, ValueError, TypeError, LookupError, AttributeError):
+        yield from (f"{path}: {fault}" for fault in _rows_deny(folder, manifest))
+    for index in manifest.indexes:
+        with suppress(pa.ArrowException, OSError):
+            if (rows := pq.read_metadata(folder / index.path).num_rows) != index.rows:
+                yield f"{path}: says that {index.path} has {index.rows} rows, it has {rows}"
+    with suppress(OSError, ValueError):
+        told = msgspec.json.decode((folder / CROISSANT).read_bytes(), type=_Told)
+        version = manifest.versions[-1].version if manifest.versions else ""
+        for what, own, other in (("study", manifest.study, told.name), ("version", version, told.version)):
+            if own != other:
+                yield f"{path}: says that its {what} is {own!r}, {CROISSANT} says {other!r}"
+
+
+class _Told(msgspec.Struct):
+    """What the metadata for machines says of the whole."""
+
+    name: str
+    version: str = ""
+
+
+def _rows_deny(folder: Path, manifest: Manifest) -> list[str]:
+    """What the rows deny of a manifest; raises as libraries do where some cannot be read."""
+    rehearsed, spoke, denied = list[str](), Counter[tuple[str, str]](), list[str]()
+    for shard in manifest.shards:
+        names = ["id", "rehearsal"]
+        if shard.config == TEXT_ONLY:
+            names += [f"{who}_{what}" for who in ("first", "second") for what in ("model", "checkpoint")]
+        table = pq.read_table(folder / shard.path, columns=names)
+        kinds = Features.from_arrow_schema(pq.read_schema(folder / shard.path))
+        for row in (named(row, {name: kinds[name] for name in names}) for row in table.to_pylist()):
+            rehearsed += [row["id"]] if row["rehearsal"] else []
+            if shard.config == TEXT_ONLY:
+                spoke.update({(row[f"{who}_model"], row[f"{who}_checkpoint"]) for who in ("first", "second")})
+    if rehearsed and not manifest.rehearsal:
+        denied.append(
+            f"says that it is no rehearsal, and {rehearsed[0]!r} is one ({len(rehearsed)} such rows)"
+        )
+    elif manifest.rehearsal and not rehearsed:
+        denied.append("says that it is a rehearsal, and no row is one")
+    told = {(one.model, one.served): one.count for one in manifest.speakers}
+    for model, served in sorted(told.keys() | spoke.keys()) if told else ():
+        says, found = told.get((model, served), 0), spoke[model, served]
+        if says != found:
+            what = f"{served or 'an unknown checkpoint'} spoke as {model}"
+            denied.append(f"says that {what} in {says} dialogues, the rows say in {found}")
+    return denied
 
 
 def _texts(dialogues: _Dialogues, texts: _Dialogues) -> Iterator[str]:

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from builder.core.version import Release
 from builder.dataset import CARD, file_sha256, read_manifest, write_manifest
 from builder.errors import DatasetError
 from builder.validation import validate
@@ -90,6 +91,33 @@ def test_what_a_system_or_a_clone_leaves_in_a_dataset_is_no_fault_and_any_other_
         fault.startswith(f"{shard.with_name('mine.parquet')}: not in the manifest")
         for fault in validate(dataset)
     )
+
+
+def test_what_a_manifest_claims_and_the_rows_deny_is_found_without_reading_every_row(dataset):
+    manifest = read_manifest(dataset)
+    (speaker, *others), (index, *rest) = manifest.speakers, manifest.indexes
+    version = Release(version="9.9.9", step="major", changes=(), source="")
+    for changes, said in {
+        "no rehearsal": ({"rehearsal": False}, "says that it is no rehearsal, and"),
+        "a speaker": (
+            {"speakers": (msgspec.structs.replace(speaker, served="ORG/BETTER"), *others)},
+            f"says that ORG/BETTER spoke as {speaker.model} in {speaker.count} dialogues, the rows say in 0",
+        ),
+        "a count": (
+            {"speakers": (msgspec.structs.replace(speaker, count=speaker.count + 1), *others)},
+            f"spoke as {speaker.model} in {speaker.count + 1} dialogues, the rows say in {speaker.count}",
+        ),
+        "rows of an index": (
+            {"indexes": (msgspec.structs.replace(index, rows=1), *rest)},
+            f"says that {index.path} has 1 rows, it has {index.rows}",
+        ),
+        "a study": ({"study": "another"}, "says that its study is 'another', croissant.json says "),
+        "a version": ({"versions": (version,)}, "says that its version is '9.9.9', croissant.json says ''"),
+    }.values():
+        write_manifest(dataset, msgspec.structs.replace(manifest, **changes))
+        assert any(said in fault for fault in validate(dataset, rows=False)), said
+    write_manifest(dataset, manifest)
+    assert validate(dataset, rows=False) == []
 
 
 def test_two_clips_that_changed_places_are_found_even_if_they_last_as_long(dataset):

@@ -36,7 +36,7 @@ from builder.release.difference import Difference, difference, new_bytes
 from builder.release.repository import File, Repository
 from builder.release.snapshot import Snapshot, of_commit, of_folder
 from builder.remote.hub import blob_id
-from builder.validation import validate
+from builder.validation import claims, validate
 from builder.whole import put
 
 _BATCH_BYTES = 2**30
@@ -233,6 +233,8 @@ def _refuse_unfit(folder: Path, local: Snapshot, options: Options, name: str) ->
         raise ReleaseError(
             f"{path}: not in the manifest: take it out, for readers take every file of a split"
         )
+    for denied in claims(folder, local.manifest):
+        raise ReleaseError(f"{denied}: package it again; nothing was published")
     if local.manifest.rehearsal and not options.rehearsal:
         raise ReleaseError(
             f"{folder} is a rehearsal: stand-ins took part, and it is not training data; --rehearsal publishes it as one"

@@ -6,7 +6,7 @@ import shutil
 import msgspec
 import pytest
 
-from builder.dataset import Manifest
+from builder.dataset import Manifest, read_manifest, write_manifest
 from builder.validation import validate
 from tests.commands import tree
 from tests.releases import add, dataset, edit, remove, rescore, respeak
@@ -282,6 +282,10 @@ def test_a_rehearsal_is_refused_unless_it_is_meant(hub, push, tmp_path):
             rows[0]["rehearsal"] = True
 
     folder = dataset(tmp_path / "small", rehearse)
+    manifest = read_manifest(folder)
+    write_manifest(folder, msgspec.structs.replace(manifest, rehearsal=False))
+    assert "manifest.json: says that it is no rehearsal, and" in refusal(push, folder)
+    write_manifest(folder, manifest)
     assert "is a rehearsal: stand-ins took part, and it is not training data" in refusal(push, folder)
     assert push(folder, "--rehearsal")[0] == 0
 
