@@ -400,7 +400,7 @@ _ENVIRONMENT = jinja2.Environment(  # noqa: S701 - it is no HTML
     finalize=markdown,
 )
 _ENVIRONMENT.filters |= {"own": Markdown, "python": python}
-_ENVIRONMENT.globals |= {"block": block, "code": code, "inline": line, "listed": listed}
+_ENVIRONMENT.globals |= {"block": block, "code": code, "listed": listed}
 
 
 def _config(config: str, shards: list[Shard], *, default: bool) -> dict[str, Any]:

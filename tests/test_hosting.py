@@ -1,3 +1,4 @@
+import base64
 import time
 import tomllib
 
@@ -331,3 +332,41 @@ def test_names_stay_within_the_service_s_32_characters(api, study):
     fleet(named, models=dict.fromkeys(long, TABLE["models"]["phi4-mini"])).up()
     assert len(api.there) == 2
     assert max(map(len, api.there)) <= 32
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "<!doctype html><title>Log in</title>",
+        "",
+        "[1]",
+        "null",
+        '{"items": 3}',
+        '{"items": [1]}',
+        '{"items": [{"name": "x"}]}',
+        "[" * 50_000,
+    ],
+)
+def test_what_answers_for_the_service_and_is_none_is_one_line(api, study, body):
+    api.guarded = (BASE,)
+    api.faults.append(answer(200, body))
+    with pytest.raises(ItemError, match="list the endpoints of lab") as raised:
+        fleet(study).rows()
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize("status", [401, 403, 500])
+def test_a_token_that_the_service_repeats_is_struck(api, study, status):
+    written = f"{TOKEN} {base64.b64encode(TOKEN.encode()).decode()} {TOKEN.encode().hex()}"
+    api.guarded = (BASE,)
+    api.faults.append(answer(status, {"error": f"no such {written}"}))
+    with pytest.raises(ItemError) as raised:
+        fleet(study).rows()
+    assert not {*written.split()} & {*str(raised.value).split()}
+    assert "[token]" in str(raised.value)
+
+
+def test_what_is_no_token_is_refused_before_it_is_sent(api, study, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_é and more")
+    with pytest.raises(ConfigError, match="HF_TOKEN does not hold a token"):
+        fleet(study)
