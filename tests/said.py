@@ -1,6 +1,10 @@
 """Replies of both sides: what is no speech, by kind, and what friends say that looks like it."""
 
 ACTS = """
+*She looks out of the window.* I don't know.
+_Purrs softly._ I can't believe it!
+**Hugs her friend tightly.** I can't believe it!
+I don't know. *Looks out of the window.*
 I can't believe it! *purrs* Let's go now.
 I can't believe it! (purrs) Let's go now.
 I can't believe it! _purrs_ Let's go now.
@@ -199,6 +203,8 @@ I can't believe it!⏎Explanation: This line shows joy.
 """
 
 WRAPPED = r"""
+We made it!\nWhat now?
+'''We made it!'''
 {"text": "I can't believe it!"}
 {"reply": "I can't believe it!", "emotion": "joy"}
 {'response': "I can't believe it!"}
@@ -267,6 +273,9 @@ BROKEN = [
 ]
 
 SPEECH = r"""
+You and me: best team ever.
+*That is all.* Goodbye.
+*You made my day.* Truly.
 Oh!
 Yes!
 We saw *The Lion King* last night.

@@ -8,9 +8,10 @@ Law of the file: what may be a label is of bounded length, so that time is linea
 import re
 
 _ROLE = re.compile(
-    r"(?:(?!(?:an?|the|my|your|his|her|our|their|this|that|one|no|any|every|best|real|short|long|only|honest)\b)[\w'’-]+ ){0,2}"
+    r"(?:me|you)|(?:(?!(?:an?|the|my|your|his|her|our|their|this|that|one|no|any|every|best|real|short|long|only|honest)\b)"
+    r"[\w'’-]+ ){0,2}"
     r"(?:LLM|speaker|person|friend|character|actor|voice|participant|party|partner|human|player|user|model|agent|(?:chat)?bot"
-    r"|assistant|AI|system|narrator|interviewer|interviewee|role|me|you|emotion|feeling|mood|tone|response|reply|output|input|utterance"
+    r"|assistant|AI|system|narrator|interviewer|interviewee|role|emotion|feeling|mood|tone|response|reply|output|input|utterance"
     r"|answer|dialogue|dialog|chatgpt|gpt|claude|gemini|llama|qwen"
     r"|freund(?:in)?|antwort|benutzer(?:in)?|assistent(?:in)?|ami|amie|réponse|utilisateur|amig[oa]|respuesta|usuario|asistente"
     r"|risposta|utente|resposta|usuário|пользователь|ассистент|ответ|друг|подруга|المستخدم|المساعد|الرد|صديق|사용자|어시스턴트|친구|답변"

@@ -27,7 +27,7 @@ _QUOTES = {
     "「": "」", "『": "』",
 }  # fmt: skip
 _MARKED = re.compile(r"[*＊_~]")
-_UNUSUAL = re.compile(r"[^\w\s.,!?'\"’‘“”…;–—-]|_|LLM")
+_UNUSUAL = re.compile(r"[^\w\s.,!?'\"’‘“”…;–—-]|_|LLM|'{3}|\"{3}")
 """A search is dear and its marks are rare: most completions have none of these."""
 
 _MOST_CHARACTERS = 30
@@ -51,7 +51,7 @@ _WRAPPED = re.compile(
 )
 """Fences, JSON, code, links, and lines that are quoted, listed or in a table."""
 _ESCAPED = re.compile(
-    r"\\(?:[ntr](?![a-z]{3})|[\"'\\]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})|[A-Za-z,.!?]%(?:20|2C|27|0A)[A-Za-z]",
+    r"\\(?:[ntr](?-i:(?![a-z]{3}))|[\"'\\]|u[0-9a-fA-F]{4}|x[0-9a-fA-F]{2})|[A-Za-z,.!?]%(?:20|2C|27|0A)[A-Za-z]",
     re.IGNORECASE,
 )
 _PATH = re.compile(r"\b[A-Za-z]:\\")

@@ -55,6 +55,11 @@ _SPOKEN = re.compile(
     re.IGNORECASE,
 )
 """How what a speaker adds begins: with a word that only holds sentences together, which acts do without."""
+_OF_SPEAKERS = re.compile(
+    r"\b(?:I|me|my|mine|we|us|our|ours|you|your|yours|this|that|it|it['’]s|these|those|there|not|never)\b|\w['’](?:s|re|t|ll)\b",
+    re.IGNORECASE,
+)
+"""What two who talk to each other speak of; what a narrator tells of them, in a sentence of its own, has none of it."""
 _GOES_ON = re.compile(r"(?:is|are|was|were|and|or|of|to|that|it)\b")
 _BEGUN = re.compile(r"\s*\*(?=[^\W\d_A-Z])")
 _NAMED = re.compile(r"(?=[^\W\d_a-z]).*[,:]")
@@ -154,6 +159,8 @@ def _acted(text: str, span: Span) -> bool:
     if before == "" or after in {"in", "on"} or window[0].isdigit():
         begun = before == "start" and after == "in" and lower
         return (worded or begun) and (bracketed or verbal)
+    if last == "." and not bracketed and " " in window and not _OF_SPEAKERS.search(window):
+        return True
     if last in _LAST or after == "point" or (before == "half" and not lower):
         return worded or (verbal and lower and last not in QUESTIONS)
     return worded or not (spoken or (_is_name(window, after) if not bracketed else _NAMED.search(window)))
