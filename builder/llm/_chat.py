@@ -29,7 +29,7 @@ class _Message(msgspec.Struct):
 
 
 class _Choice(msgspec.Struct):
-    message: _Message
+    message: _Message | None
     finish_reason: Any = None
     error: Any = None
     """OpenRouter's word for what happened behind it."""
@@ -54,8 +54,9 @@ class Answer(msgspec.Struct):
         choice, usage = self.choices[0], _usage(self.usage)
         if choice.error:
             raise TryError(f"broke off: {_words(choice.error) or choice.error}", "error")
-        said, thought = _parts(choice.message.content)
-        told = next((text for key in _THOUGHTS if (text := _words(getattr(choice.message, key)))), "")
+        message = choice.message or _Message()
+        said, thought = _parts(message.content)
+        told = next((text for key in _THOUGHTS if (text := _words(getattr(message, key)))), "")
         details = usage.get("completion_tokens_details")
         thought_about = details.get("reasoning_tokens") if isinstance(details, dict) else None
         return completed(

@@ -85,7 +85,10 @@ def inside(
     told = _told(content)
     if told is None:
         return None
-    named = bytes(told.error) not in _NOTHING or bytes(told.object) == b'"error"'
+    error = _told(bytes(told.error))
+    # Some gateways give every answer an `error`, with a code of 0 and no words where there was none.
+    empty = error is not None and not error.words() and error.number() is None
+    named = (bytes(told.error) not in _NOTHING and not empty) or bytes(told.object) == b'"error"'
     if not named and (read or not told.words()):
         return None
     words, status = _said(content)

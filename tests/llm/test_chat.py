@@ -34,6 +34,7 @@ def read(server, message, finish_reason="stop", backend=OpenAI, **more) -> Compl
         ({"content": "Hi"}, "Hi", ""),
         ({"content": None}, "", ""),
         ({}, "", ""),
+        (None, "", ""),
         ({"content": None, "reasoning_content": "Hm."}, "", "Hm."),
         ({"content": "Hi", "reasoning_content": "Hm."}, "Hi", "Hm."),
         ({"content": "Hi", "reasoning_content": None, "reasoning": "Hm."}, "Hi", "Hm."),

@@ -97,6 +97,7 @@ def test_an_error_inside_an_answer_of_200_is_an_error_with_the_servers_words(bod
         b'{"choices": [], "error": {}, "message": "Hi"}',
         b'{"choices": [], "error": "", "detail": "Hi"}',
         b'["error"]',
+        b'{"choices": [], "error": {"code": 0, "message": ""}}',
     ],
 )
 def test_an_answer_that_names_no_error_has_none(body):
