@@ -34,6 +34,7 @@ from builder.evidence import (
     gather,
     names,
 )
+from builder.evidence._people import check_people
 from builder.extras import extra
 from builder.figures import written
 from builder.files import is_junk
@@ -60,7 +61,8 @@ def report(run: Run, out: Path, options: Options, only: Sequence[str] = ()) -> d
         What was found by name, in the order of the page.
 
     Raises:
-        ConfigError: no such finding, an extra is not installed, or the folder holds something that is no report.
+        ConfigError: no such finding, one to leave out takes no part, an extra is not installed, or the folder holds something
+            that is no report.
     """
     for library in ("matplotlib", "statsmodels"):
         extra(library, "report")
@@ -71,6 +73,7 @@ def report(run: Run, out: Path, options: Options, only: Sequence[str] = ()) -> d
     place = writable(out, "--out", replaced=True)
     _refuse_foreign(place)
     evidence = gather(run, options)
+    check_people(evidence)
     files: dict[str, bytes] = {}
     sections = []
     found = {}

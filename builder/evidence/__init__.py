@@ -29,15 +29,11 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from builder.annotations import annotations, annotators, heeded
-from builder.core.annotation import Annotation
 from builder.core.dialogue import Dialogue
 from builder.core.interval import Interval
 from builder.core.verdict import heard
 from builder.core.vocabulary import Vocabulary
 from builder.core.word import count_words
-from builder.errors import ConfigError, nearest
-from builder.listening import Results, listeners, results
 from builder.progress import Bar, bar
 from builder.records import Record
 from builder.run import Run
@@ -313,26 +309,8 @@ class Evidence:
             return "no judge scored: the study has none, so every dialogue counts as accepted"
         return f"no judge scored yet: `deepdialogue judge --run {self.run.folder}` does"
 
-    @cached_property
-    def annotations(self) -> tuple[Annotation, ...]:
-        """What everybody who counts said of the sample."""
-        return annotations(self.run.folder, self._without(annotators(self.run.folder)))
-
-    @cached_property
-    def annotator_notes(self) -> tuple[str, ...]:
-        """On annotators who failed a check or are left out, a sentence each."""
-        return heeded(self.run.folder, self._without(annotators(self.run.folder))).notes
-
-    @cached_property
-    def heard(self) -> Results:
-        """What listeners who count answered.
-
-        Raises:
-            RunError: there is no listening study in this run.
-        """
-        return results(self.run, self._without(listeners(self.run.folder)))
-
-    def _without(self, known: Iterable[str]) -> tuple[str, ...]:
+    def without(self, known: Iterable[str]) -> tuple[str, ...]:
+        """Who of these people is to be left out."""
         return tuple(name for name in known if name in self.options.without)
 
     def command(self, name: str) -> str:
@@ -375,16 +353,7 @@ def gather(run: Run, options: Options = Options()) -> Evidence:  # noqa: B008
     """Reads the run's scenarios, dialogues and reviews, each once.
 
     Memory grows by a few bytes a turn: words do not stay.
-
-    Raises:
-        ConfigError: one to leave out neither annotates nor listens.
     """
-    people = sorted({*annotators(run.folder), *listeners(run.folder)})
-    for name in options.without:
-        if name not in people:
-            raise ConfigError(
-                f"{name!r} is no annotator or listener of {run.folder}: {nearest(name, people)}"
-            )
     with bar("read", len(run.scenarios) + len(run.dialogues)) as progress:
         return Evidence(run=run, options=options, planned=_planned(run, progress), held=_held(run, progress))
 

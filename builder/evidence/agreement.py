@@ -21,6 +21,7 @@ from builder.evidence import (
     spread,
     told,
 )
+from builder.evidence._people import notes, said
 from builder.panel import Panel, asked, interval, panel
 
 ORDER = 60
@@ -46,7 +47,7 @@ def find(evidence: Evidence) -> Finding | Absent:
             [
                 *_of_judges(judges),
                 *_of_people(evidence, people),
-                *evidence.annotator_notes,
+                *notes(evidence),
             ]
         ),
         tables=tuple(table for table in _tables(judges, people) if table.rows),
@@ -56,10 +57,10 @@ def find(evidence: Evidence) -> Finding | Absent:
 
 def _people(evidence: Evidence) -> dict[str, Agreement]:
     """By criterion, and of the emotions heard where some were."""
-    said, seed = evidence.annotations, evidence.run.study.seed
-    found = agreement(said, seed)
-    if any(any(one.emotions) for one in said):
-        found[_EMOTION_HEARD] = heard_agreement(said, seed)
+    given, seed = said(evidence), evidence.run.study.seed
+    found = agreement(given, seed)
+    if any(any(one.emotions) for one in given):
+        found[_EMOTION_HEARD] = heard_agreement(given, seed)
     return found
 
 

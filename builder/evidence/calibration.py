@@ -22,6 +22,7 @@ from builder.evidence import (
     spread,
     told,
 )
+from builder.evidence._people import said
 from builder.panel import PASSING, Calibrated, calibration, interval
 
 ORDER = 62
@@ -33,7 +34,7 @@ _SCALE = (1, 2, 3, 4, 5)
 def find(evidence: Evidence) -> Finding | Absent:
     """Holds them against each other."""
     run = evidence.run
-    found = calibration(run, evidence.annotations)
+    found = calibration(run, said(evidence))
     if found is None or not found.judges:
         reason = (
             f"nobody scored a dialogue that models judged: `deepdialogue annotate {run.folder}` asks people"

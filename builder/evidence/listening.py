@@ -22,6 +22,7 @@ from builder.evidence import (
     spread,
     told,
 )
+from builder.evidence._people import heard
 from builder.listening import Confusion, Result, Results
 
 ORDER = 75
@@ -31,7 +32,7 @@ _TITLE = "What listeners hear"
 def find(evidence: Evidence) -> Finding | Absent:
     """Reads the answers."""
     try:
-        found = evidence.heard
+        found = heard(evidence)
     except RunError as error:
         return Absent(title=_TITLE, reason=str(error))
     whole = _of(found, "recognition", "all")

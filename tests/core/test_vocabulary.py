@@ -3,9 +3,10 @@ import json
 import math
 from pathlib import Path
 
+import msgspec
 import pytest
 
-from builder.core.vocabulary import Vocabulary
+from builder.core.vocabulary import Model, Vocabulary
 from builder.errors import ConfigError
 from builder.records import convert
 
@@ -117,3 +118,9 @@ def test_every_topic_reads_on_after_a_colon(vocabulary):
     topics = [domain.topics for domain in vocabulary.domains.values()]
     assert len(set(topics)) == len(topics)
     assert all(topic == topic.strip() and topic[-1].isalpha() and "{" not in topic for topic in topics)
+
+
+def test_a_model_is_asked_for_by_its_repository_and_where_one_is_pinned_its_revision():
+    model = Model(hub_id="org/x", billion_parameters=1)
+    assert model.checkpoint == "org/x"
+    assert msgspec.structs.replace(model, revision="abc1234").checkpoint == "org/x@abc1234"

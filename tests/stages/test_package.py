@@ -252,6 +252,7 @@ def test_a_dataset_is_made_again_by_another_version_only_of_what_shapes_it(run, 
         "extras",
         "annotations",
         "folders",
+        "values",
     }
     builder, due, seen = Path(package_module.__file__).parents[1], [Path(package_module.__file__)], set()
     while due:
