@@ -114,7 +114,7 @@ def croissant(
         ],
         "recordSet": [*(_enumeration(name, labels) for name, labels in enumerations.items()), *records],
     }
-    return json.dumps(described, ensure_ascii=False, indent=1).encode() + b"\n"
+    return json.dumps(described, ensure_ascii=False, indent=1).encode(errors="replace") + b"\n"
 
 
 def with_version(described: bytes, version: str, published: date) -> bytes:

@@ -26,6 +26,7 @@ from huggingface_hub import CommitOperationAdd
 
 from builder.config import TEXT_ONLY, TURNS
 from builder.core.licence import contradiction
+from builder.core.markdown import line
 from builder.core.version import FIRST, Release, Step, Version, with_versions
 from builder.croissant import PATH as CROISSANT
 from builder.croissant import with_version
@@ -212,7 +213,7 @@ def publish(plan: Plan) -> str:
         branch=options.branch,
         parent=parent,
         title=f"Version {plan.version}",
-        message=options.message or "\n".join(f"- {change}" for change in plan.release.changes),
+        message=options.message or "\n".join(f"- {line(change)}" for change in plan.release.changes),
         went_through=went_through,
         pull_request=options.pull_request,
     )

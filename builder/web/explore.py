@@ -235,7 +235,7 @@ def _dialogue(catalogue: Catalogue, id: str, config: str | None) -> str:
     """Everything there is to see of a dialogue, as HTML."""
     heard = config if config in catalogue.spoken(id) else None
     one = catalogue.show(id, heard)
-    clips = f"/clip/{heard}/{quote(id)}/"
+    clips = f"/clip/{quote(heard or '', safe='')}/{quote(id)}/"
     parts = ['<div class="about">', _about(one, config, heard)]
     if heard:
         parts.append(f'<audio id="whole" controls preload="none" src="{clips}0.flac"></audio>')
