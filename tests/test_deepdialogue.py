@@ -162,6 +162,21 @@ def test_the_bare_name_builds_this_class_after_the_import(folder):
     assert splits == list(deepdialogue.SPLITS)
 
 
+def test_what_a_system_leaves_beside_the_shards_is_never_read(elsewhere):
+    root = package(elsewhere / "junk")
+    for shard in sorted(root.glob("*/*/*.parquet")):
+        for name in (f"._{shard.name}", ".nfs0001", ".DS_Store", "Thumbs.db", f"@eaDir/{shard.name}"):
+            shard.with_name("@eaDir").mkdir(exist_ok=True)
+            (shard.parent / name).write_bytes(b"\0\5\x16\7")
+    due = rows("text-only", "train")
+    for loaded in (
+        datasets.load_dataset(str(root), "text-only", split="train"),
+        deepdialogue.load("text-only", "train", data_dir=root),
+        deepdialogue.load("text-only", "train", data_dir=root, streaming=True),
+    ):
+        assert [row["id"] for row in loaded] == [row["id"] for row in due]
+
+
 def test_xtts_is_the_default(folder):
     assert datasets.load_dataset_builder("deepdialogue", data_dir=str(folder)).config.name == "xtts"
 
