@@ -174,6 +174,8 @@ def test_a_provider_gets_the_named_token_and_a_schema_in_its_own_form(server, to
     )
     (completion,) = ask(Hub(provider="together", token_env="NODE_TOKEN"), a_prompt(schema=SCHEMA))
     (seen,) = server.seen
+    # It told nothing of what has answered.
+    assert completion.model == f"{HUB_ID} via together"
     assert completion.text == "Hi"
     assert seen.headers["authorization"] == f"Bearer {token}"
     assert seen.body["response_format"]["schema"] == SCHEMA
