@@ -215,6 +215,7 @@ def test_one_stand_in_makes_the_dialogue_a_rehearsal(stand_in):
         ({"system": "{domain} {topics}"}, "prompt 'system': the placeholder {word_limit} is missing"),
         ({"opening": "Begin."}, "prompt 'opening': the placeholder {emotion} is missing"),
         ({"reply": "{emotion} {domain}"}, "prompt 'reply': the placeholder {domain} is unknown"),
+        ({"word_limit": 30, "max_words": 20}, "word_limit is 30, more than max_words, 20"),
         ({"attempts": 0}, "key 'attempts' is 0"),
     ],
 )
