@@ -76,8 +76,8 @@ def test_dialogues_held_and_judged_by_parts_make_the_same_bytes_though_a_killed_
             said = deepdialogue(verb, "--run", "cut", "--site", where, "--part", part, cwd=judged)
             assert said.returncode == 0, said.stderr
     with Run(judged / "cut", writable=False) as run:
-        spoken = [(entry.id, entry.index) for ledger in run.turns.all for entry in ledger.lines()]
-        assert sum(len(dialogue.turns) for dialogue in run.dialogues) == len(spoken) == len(set(spoken))
+        asked = [(entry.id, entry.prompt) for ledger in run.turns.all for entry in ledger.lines()]
+    assert len(asked) == len(set(asked)) == lines(judged / "whole/turns.jsonl") - 1
     made = deepdialogue("build", "--run", "cut", "--site", where, "--out", "dist/cut", cwd=judged)
     assert made.returncode == 0, made.stderr
     assert "judge: 0 done" in made.stderr
