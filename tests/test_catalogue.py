@@ -19,7 +19,7 @@ from builder.catalogue import ORDERS, OUTCOMES, Catalogue, Filters
 from builder.core.scenario import Scenario
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict
 from builder.dataset import read_manifest, write_manifest
-from builder.errors import DatasetError, RunError, SourceError
+from builder.errors import DatasetError, SourceError
 from builder.run import Failure, Run
 from builder.stages.package import package
 from tests.commands import tree
@@ -490,10 +490,11 @@ def test_a_folder_that_is_neither_run_nor_dataset_is_refused(tmp_path):
         Catalogue(tmp_path)
 
 
-def test_a_damaged_run_is_one_line(made, tmp_path):
+def test_of_a_damaged_run_the_rest_is_shown_and_the_damage_is_one_line(made, tmp_path, capsys):
     folder = shutil.copytree(made / "run", tmp_path / "run")
     with (folder / "reviews.jsonl").open("a") as ledger:
         ledger.write('{"id": 3}\n')
-    with pytest.raises(RunError, match=r"reviews\.jsonl, line") as refusal:
-        Catalogue(folder)
-    one_line(refusal)
+    Catalogue(folder)
+    Catalogue(folder)
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"{folder}/reviews.jsonl: damaged in line ")

@@ -11,9 +11,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from builder.__main__ import _parser, main
+from builder.core.dialogue import Dialogue
+from builder.run import Run
 from tests.commands import (
     REHEARSAL,
     deepdialogue,
@@ -143,11 +146,12 @@ def test_show_answers_a_wrong_id_with_the_nearest_and_hides_escape_codes(built, 
     folder, _ = built
     run = tmp_path / "run"
     shutil.copytree(folder / "runs/quickstart", run, ignore=shutil.ignore_patterns("audio"))
-    ledger = run / "dialogues.jsonl"
-    head, first, *_ = ledger.read_bytes().splitlines(keepends=True)
-    dialogue = json.loads(first)
+    with Run(run, writable=False) as opened:
+        dialogue = msgspec.to_builtins(next(iter(opened.dialogues)))
     dialogue["turns"][0]["text"] = "\x1b[2J\x1b]0;owned\x07gone"
-    ledger.write_bytes(head + json.dumps(dialogue).encode() + b"\n")
+    (run / "dialogues.jsonl").unlink()
+    with Run(run) as opened:
+        opened.dialogues.append(dialogue["id"], msgspec.convert(dialogue, Dialogue))
     shown = deepdialogue("show", run, cwd=tmp_path)
     assert "gone" in shown.stdout
     assert "\x1b" not in shown.stdout
