@@ -24,6 +24,7 @@ from builder.core.prompt import Prompt
 from builder.core.scenario import Scenario
 from builder.core.usage import Price, Usage, currency_of, price_of
 from builder.core.vocabulary import Vocabulary
+from builder.core.word import count_words
 from builder.records import Record
 from builder.values import Count
 
@@ -367,7 +368,8 @@ def _dialogue(shape: _Shape, vocabulary: Vocabulary, text: str, index: int = 1) 
 
 def _size(prompt: Prompt, turns: int) -> _Size:
     said = turns * len(_SAID.split())
-    return _Size(words=len(_words(prompt)) - said, messages=len(prompt.messages), turns=turns)
+    words = count_words(" ".join(message.content for message in prompt.messages))
+    return _Size(words=words - said, messages=len(prompt.messages), turns=turns)
 
 
 def _shared(one: Sequence[str], other: Sequence[str]) -> tuple[str, ...]:

@@ -12,13 +12,13 @@ from builder.core.draw import Draw
 from builder.core.prompt import Prompt
 from builder.llm._lines import ELSEWHERE, KINDS, Manner, Subject, answers, manners, nouns, subjects
 
-_HEAD = re.compile(r"\babout ([^:.\n]+): ([^.\n]+)")
+_HEAD = re.compile(r"\babout ([^:.\n]{1,400}): ([^.\n]+)")
 _LIMIT = re.compile(r"\b(\d+) words\b")
 _TOPICS = re.compile(r", | and | or ")
 _SLOT = re.compile(r"\{(\w+)\}")
 _NOUN_SLOT = re.compile(r"(?:[Tt]he )?\{noun\}")
-_SENTENCE = re.compile(r"[^.!?]+[.!?]+")
-_LAST_SENTENCE = re.compile(r"[^.!?]*[.!?]*$")
+_SENTENCE = re.compile(r"(?<![^.!?])[^.!?]+[.!?]+")
+_LAST_SENTENCE = re.compile(r"(?<![^.!?])[^.!?]*[.!?]*$")
 _START = re.compile(r"(?:^|(?<=[.!?] ))[a-z]")
 _WH = re.compile(r"(?:who|what|which|when|where|why|how)\b", re.IGNORECASE)
 _WORD = re.compile(r"[a-z]+")

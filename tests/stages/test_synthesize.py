@@ -98,6 +98,15 @@ def test_a_clip_that_fails_a_check_is_spoken_again_with_a_new_seed_and_the_recor
         assert len(lines) == sum(len(dialogue.turns) for dialogue in run.dialogues) + 1
 
 
+def test_a_clip_that_its_engine_finds_fault_with_is_spoken_again(tmp_path, speak):
+    ran_on = Waveform(silence().samples, RATE, "it did not stop")
+    with a_run(tmp_path) as run:
+        id = run.dialogues.ids()[0]
+        text = run.dialogues[id].turns[1].text
+        speak(run, lambda line, times: ran_on if line.text == text and times == 1 else None)
+        assert run.recordings["xtts"][id].clips[1].faults == ("engine",)
+
+
 def test_two_clips_that_are_the_same_sound_are_both_spoken_again(tmp_path, speak):
     with a_run(tmp_path) as run:
         id = run.dialogues.ids()[0]
