@@ -69,10 +69,10 @@ def no_hub(endpoint: str) -> str:
     Args:
         endpoint: the Hub's address.
     """
-    named = "HF_ENDPOINT is " if os.environ.get("HF_ENDPOINT") else ""
+    named = f"HF_ENDPOINT, {endpoint}," if os.environ.get("HF_ENDPOINT") else endpoint
     return (
-        f"{named}{endpoint}, which answers what no Hub does (the login page of a network, a proxy or a mirror may stand "
-        f"before it: open it in a browser)"
+        f"{named} is no Hub by what it answers (the login page of a network, a proxy or a mirror may stand before it: "
+        f"open it in a browser)"
     )
 
 

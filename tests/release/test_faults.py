@@ -232,7 +232,7 @@ def test_whichever_call_a_login_page_answers_it_is_told_in_one_line_and_the_next
         if status:  # a JSON of another kind may be none of a call's business
             line = one_line(said)
             assert (
-                f"HF_ENDPOINT is {hub.url}, which answers what no Hub does" in line
+                f"HF_ENDPOINT, {hub.url}, is no Hub by what it answers" in line
                 or "not a packaged dataset" in line
             )
         settled(hub, push, first, slim_grown)
@@ -255,7 +255,7 @@ def test_whatever_status_a_call_is_refused_with_it_is_one_line_without_the_token
 def test_a_redirect_to_a_login_page_is_told_in_one_line(hub, push, slim):
     hub.fail("GET .*/refs", answer("", 302, Location="/login"), times=9)
     hub.fail("GET /login", answer(LOGIN), times=9)
-    assert "which answers what no Hub does" in one_line(push(slim)[1])
+    assert "is no Hub by what it answers" in one_line(push(slim)[1])
 
 
 def test_a_token_that_is_said_again_is_struck_from_diff_ingest_and_a_private_dataset(
