@@ -328,7 +328,10 @@ def test_a_folder_that_holds_something_else_is_not_overwritten(tmp_path):
             ("checks = { audible = {},", "checks = { audibel = {},"),
             "no check 'audibel': did you mean 'audible'?",
         ),
-        (("checks = { audible = {},", "checks = { audible = { min = 1 },"), "unknown key 'min'"),
+        (
+            ("checks = { audible = {},", "checks = { audible = { min = 1 },"),
+            "unknown key 'speech.xtts.checks.audible.min'",
+        ),
     ],
 )
 def test_a_typo_in_the_study_is_one_line_before_anything_is_made(tmp_path, edit, said):
