@@ -16,10 +16,9 @@ RELEASES = $(if $(NEWEST),-newest)
 LIGHT = .venv$(if $(NEWEST),s/light-newest)
 TEST = .venvs/test$(RELEASES)
 COMPAT = .venvs/datasets-3.6$(RELEASES) .venvs/datasets-4.8$(RELEASES)
-# For test-light, by the number of its Python.
+# For test-light, by the number of a Python: the oldest, and the one that is tried.
 OTHER = $(patsubst python%,%,$(notdir $(PYTHON)))$(RELEASES)
-OTHER_LIGHT = .venvs/light-$(OTHER)
-OTHER_TEST = .venvs/test-light-$(OTHER)
+BOTH = $(sort $(patsubst python%,%,$(firstword $(PYTHONS)))$(RELEASES) $(OTHER))
 PYTHONS = $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".*/python\1/p' pyproject.toml)
 # An interpreter by its name: one on the PATH that runs, or one that pyenv holds and has not switched on.
 interpreter = $(or $(shell $(1) -c 'import sys; print(sys.executable)' 2>/dev/null),$(shell \
@@ -41,9 +40,13 @@ test: $(LIGHT)/.installed $(TEST)/.installed $(COMPAT:%=%/.installed)
 	@# Three share two cores, for many tests wait for other processes; in the order of the files, in which those that wait longest begin.
 	$(TEST)/bin/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --ignore tests/core $(ARGS)
 
-test-light: $(OTHER_LIGHT)/.installed $(OTHER_TEST)/.installed
-	$(OTHER_LIGHT)/bin/deepdialogue build quickstart --site rehearsal --run runs/quickstart-$(OTHER) --out dist/quickstart-$(OTHER)
-	$(OTHER_TEST)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
+test-light: $(BOTH:%=.venvs/light-%/.installed) .venvs/test-light-$(OTHER)/.installed
+	@# The quickstart is the same on both, byte for byte.
+	rm -rf $(BOTH:%=runs/light-%) $(BOTH:%=dist/light-%)
+	for python in $(BOTH); do .venvs/light-$$python/bin/deepdialogue build quickstart --site rehearsal \
+	  --run runs/light-$$python/quickstart --out dist/light-$$python/deepdialogue || exit 1; done
+	diff --recursive --brief $(addprefix dist/light-,$(firstword $(BOTH)) $(OTHER))
+	.venvs/test-light-$(OTHER)/bin/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 check: $(TEST)/.installed
 	$(if $(NEWEST),,@for lock in test test-light light; do $(TEST)/bin/python .ci/locked.py $$lock || exit 1; done)
@@ -74,10 +77,10 @@ clean:
 	rm -rf $(LIGHT) .venvs dist runs
 
 # Makes $(1) by the lock $(2): PyTorch first where $(3) names it, for it is in no lock; then exactly what is pinned, and this
-# project where $(4) names it. What is built on the way is built by pinned releases as well.
+# project where $(4) names it; on the Python $(5). What is built on the way is built by pinned releases as well.
 define install
 	@echo "installing $(if $(NEWEST),the newest of )$(LOCKS)/$(2)$(if $(NEWEST),.in,.txt) into $(1)"
-	@$(call interpreter,$(PYTHON)) -m venv $(1)
+	@$(call interpreter,$(or $(5),$(PYTHON))) -m venv $(1)
 	@$(if $(NEWEST),$(1)/bin/python $(PIP) --upgrade --upgrade-strategy eager --requirement $(LOCKS)/$(2).in $(3))
 	@$(if $(NEWEST)$(if $(3),,no PyTorch),,$(1)/bin/python $(PIP) --constraint $(LOCKS)/$(2).txt $(3))
 	@$(if $(NEWEST),,$(BUILT) $(1)/bin/python $(PIP) --no-deps --requirement $(LOCKS)/$(2).txt $(4))
@@ -89,12 +92,16 @@ WANTED = pyproject.toml $(wildcard $(LOCKS)/*)
 lock:
 	@$(call interpreter,$(firstword $(PYTHONS))) .ci/lock.py '$(TORCH)' $(foreach each,$(PYTHONS),$(call interpreter,$(each)))
 
-$(LIGHT)/.installed $(OTHER_LIGHT)/.installed: %/.installed: $(WANTED)
+$(LIGHT)/.installed: %/.installed: $(WANTED)
 	$(call install,$*,light,,--editable .)
 	@touch $@
 
-$(OTHER_TEST)/.installed: %/.installed: $(WANTED)
-	$(call install,$*,test-light,,--editable .)
+$(BOTH:%=.venvs/light-%/.installed): .venvs/light-%/.installed: $(WANTED)
+	$(call install,$(@D),light,,--editable .,$(if $(filter $(OTHER),$*),$(PYTHON),python$(*:-newest=)))
+	@touch $@
+
+.venvs/test-light-$(OTHER)/.installed: $(WANTED)
+	$(call install,$(@D),test-light,,--editable .)
 	@touch $@
 
 $(TEST)/.installed: %/.installed: $(WANTED)
