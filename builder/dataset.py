@@ -166,7 +166,8 @@ def describe(folder: Path) -> str:
     plain = f"from datasets import load_dataset; print(load_dataset({name}, {wanted}))"
     if any(mark in str(folder.absolute()) for mark in "*?["):
         plain = f"import deepdialogue; {plain}"  # which reads a folder of any name: `datasets` takes these for a pattern
-    decoded = f"import deepdialogue; print(deepdialogue.load({wanted}, data_dir={name}))"
+    split = min(rows.get(config, {"train": 0}), key=order.__getitem__)
+    decoded = f'import deepdialogue; print(deepdialogue.load({wanted}, "{split}", data_dir={name})[0])'
     lines += [
         "",
         "to load it:",
