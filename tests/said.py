@@ -21,6 +21,7 @@ I can't believe it! *(purrs)* Let's go now.
 I can't believe it! (*purrs*) Let's go now.
 I can't believe it! "*purrs*" Let's go now.
 *high-fives* We did it!
+I can't believe it! *wipes tears* let's go.
 *facepalm* I left the keys inside.
 *jaw drops* No way, you got the job?
 *eyes light up* You got tickets?

@@ -75,7 +75,7 @@ _PREAMBLE = re.compile(
     re.IGNORECASE,
 )
 _AFTERWORD = re.compile(
-    r"^[ \t]*(?:[-*_=~][ \t]*){3,}$|\bword count\s*[:=]?\s*\d|^[^\w\n]*(?:words?|length)\s*[:=]\s*\d+[^\w\n]*$"
+    r"^[ \t]*(?:[-*_=~][ \t]*){3,}$|\bword count\s*[:=]?\s*\d|^[^\w\n]*(?:total )?(?:words?|length)\s*[:=]\s*\d+[^\w\n]*$"
     r"|[(\[*]\s*(?:about |approx\w*\.? |~)?\d{1,4} (?:words?|tokens?|characters?)[^()\[\]\n]{0,20}[)\]*]*\s*\Z",
     re.IGNORECASE | re.MULTILINE,
 )

@@ -157,7 +157,7 @@ def _acted(text: str, span: Span) -> bool:
     worded = ACTS.match(window) is not None or (before != "" and _COUNT.match(window) is not None)
     last = text[max(span.inner, span.outer - 3) : span.outer].rstrip(f" *＊_~)]{_QUOTES}")[-1:]
     if before == "" or after in {"in", "on"} or window[0].isdigit():
-        begun = before == "start" and after == "in" and lower
+        begun = after == "in" and lower and (before == "start" or (verbal and before != "" and " " in window))
         return (worded or begun) and (bracketed or verbal)
     if last == "." and not bracketed and " " in window and not _OF_SPEAKERS.search(window):
         return True
