@@ -37,7 +37,7 @@ def test_every_config_is_counted_and_a_spoken_one_of_dialogues_is_loaded(tmp_pat
     for line in ("text-only      4 train", "xtts-turns     24 train", "xtts           4 test"):
         assert line in said
     assert f'load_dataset("{tmp_path.name}", "xtts")' in said
-    assert 'deepdialogue.load("xtts", "train"' in said
+    assert 'deepdialogue.load("xtts", "test"' in said
     assert read_manifest(tmp_path).spoken == ["xtts"]
 
 
