@@ -64,7 +64,7 @@ _GOES_ON = re.compile(r"(?:is|are|was|were|and|or|of|to|that|it)\b")
 _BEGUN = re.compile(r"\s*\*(?=[^\W\d_A-Z])")
 _NAMED = re.compile(r"(?=[^\W\d_a-z]).*[,:]")
 _I = re.compile(r"I\b")
-_LETTER = re.compile(r"[^\W\d_]")
+_LETTER, _WORDED = re.compile(r"[^\W\d_]"), re.compile(r"[^\W_]")
 _COUNT = re.compile(
     r"(?:word count|\W*(?:about |~)?\d+ (?:words?|tokens?|characters?)\b|note\s*:)", re.IGNORECASE
 )
@@ -100,7 +100,7 @@ def spans(text: str) -> Iterator[Span]:
             closes, opens = _flanks(mark, before, after)
             if closes and (begun := opened.get(mark)):
                 begin = begun.pop()
-                if _LETTER.search(text, begin, min(start, begin + _WINDOW)):
+                if _WORDED.search(text, begin, min(start, begin + _WINDOW)):
                     yield Span(mark, begin, begin + len(token[0]), start, end)
             elif opens:
                 opened[mark] = [start]

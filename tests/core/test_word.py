@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.core.word import characters, count_words, normal, runs, words
+from builder.core.word import characters, count_words, normal, runs, share, words
 
 LATIN = st.text(alphabet=st.sampled_from("abzAZ019éßøñçž'’.,!?—- \n\t_"))
 
@@ -94,3 +94,7 @@ def test_a_pile_of_marks_loses_none():
     pile = "a" + "\u0301\u0323" * 5000
     assert sorted(unicodedata.normalize("NFD", normal("NFC", pile[:61]))) == sorted(pile[:61])
     assert len(normal("NFKC", pile)) >= 9_900
+
+
+def test_a_letter_of_a_script_without_spaces_is_a_part_of_a_word():
+    assert [share(word) for word in words("I 好 の")] == [1, 2 / 3, 1 / 3]
