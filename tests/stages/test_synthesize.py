@@ -14,6 +14,7 @@ from builder.errors import ConfigError, SynthesisError
 from builder.run import Run
 from builder.stages.synthesize import synthesize
 from builder.tts import Engine
+from tests.patience import PATIENCE_S
 from tests.runs import held, small
 
 RATE = 24_000
@@ -198,7 +199,7 @@ def test_an_engine_closes_only_once_every_line_let_go_of_it(tmp_path, monkeypatc
                 raise SynthesisError("no")
             open_lines.add(line.text)
             try:
-                await asyncio.sleep(60)
+                await asyncio.sleep(PATIENCE_S)
             finally:
                 for _ in range(9):
                     await asyncio.sleep(0)
