@@ -271,6 +271,7 @@ def test_the_plugin_of_the_page_is_found_configured_and_judges(tmp_path, monkeyp
 
 
 def test_every_snippet_of_the_dataset_page_runs_one_after_the_other(tmp_path):
+    pytest.importorskip("torch", reason="the page feeds a DataLoader of PyTorch")
     package(tmp_path / "deepdialogue")
     script = tmp_path / "page.py"
     script.write_text("\n".join([*python(DATASET), "import json", "print(json.dumps(chats[0]['messages']))"]))

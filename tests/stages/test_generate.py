@@ -264,6 +264,7 @@ def test_of_dialogues_with_the_same_text_the_first_by_id_is_kept_whatever_order_
 
 
 def test_a_small_model_in_process_is_asked_through_the_same_command_and_what_it_babbles_is_not_kept(tmp_path):
+    pytest.importorskip("torch", reason="the extra 'transformers' is not installed")
     what = one_judge(tmp_path, turns="{ min = 3, max = 3 }")
     script = tmp_path / "configs/prompts/script.toml"
     script.write_text(
@@ -288,6 +289,7 @@ def test_a_small_model_in_process_is_asked_through_the_same_command_and_what_it_
 
 
 def test_a_model_whose_weights_are_not_there_stops_with_one_line(tmp_path):
+    pytest.importorskip("torch", reason="the extra 'transformers' is not installed")
     what = one_judge(tmp_path)
     where = site(tmp_path, '[models."*"]\nbackend = "transformers"\npath = "no/such-model"\n')
     deepdialogue("plan", what, "--run", "run", cwd=tmp_path)
