@@ -251,6 +251,9 @@ def test_the_metadata_says_of_every_file_what_the_dataset_says_of_the_dialogue(s
 
 
 def test_load_dataset_opens_it_as_a_folder_of_sound_with_its_turns(made, dialogues, tmp_path):
+    pytest.importorskip(
+        "torch", reason="`datasets` makes a folder of sound with torchcodec, of the extra 'torchcodec'"
+    )
     import datasets
 
     export(made / "run", tmp_path / "to", XTTS)
