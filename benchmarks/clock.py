@@ -34,6 +34,10 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         computed_s = time.process_time() - self._began_s if self._charged else 0.0
         return self.skipped_s + computed_s
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ARG002, ASYNC109
+        """Waits for its threads however long they take: they work in real time, which a limit in virtual time is not."""
+        await super().shutdown_default_executor()
+
     def spend(self, seconds: float) -> None:
         """Lets time pass, as though so much had been computed."""
         self.skipped_s += seconds

@@ -45,6 +45,7 @@ def make_listener(folder):
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
+    pytest.importorskip("torch", reason="the extra 'transformers' is not installed")
     place = tmp_path_factory.mktemp("train")
     write(place / "deepdialogue", count=5, samples=1_200)
     make_listener(place / "listener")
