@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 
 from builder.core.draw import seed_of
+from builder.core.scenario import parse_id
 from builder.core.speech import Recording
 from builder.core.verdict import Review
 from builder.errors import SourceError
@@ -68,7 +69,7 @@ def _heard(
             recordings = {
                 config: recording
                 for config, ledger in run.recordings.items()
-                if (recording := ledger.get(id))
+                if (recording := ledger.get(id)) and len(recording.clips) == parse_id(id).num_turns
             }
             if not recordings:
                 continue

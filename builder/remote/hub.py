@@ -26,6 +26,7 @@ from builder.errors import ConfigError, ProtocolError, SourceError
 from builder.records import Record
 from builder.remote.body import decode, read
 from builder.remote.fault import MOST_WORDS, excerpt, refusal
+from builder.remote.proxy import proxy_for
 from builder.remote.retry import persist
 from builder.remote.room import Place, Room, TryError
 from builder.secret import is_sendable
@@ -275,6 +276,6 @@ async def open_repository(name: str, connections: int) -> AsyncIterator[Reposito
         headers={"Accept-Encoding": "identity"},
         auto_decompress=False,
         requote_redirect_url=False,  # what an address is signed with is signed as it is written
-        trust_env=True,
+        proxy=proxy_for(constants.ENDPOINT),
     ) as session:
         yield Repository(name, constants.ENDPOINT.rstrip("/"), known, session, connections)
