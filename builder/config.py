@@ -300,7 +300,8 @@ def _refuse_unreachable(study: Study, judges: dict[str, Judge], place: Place) ->
         if len(voting) < max(rule.quorum, 1):
             raise ConfigError(
                 f"{_told(place, 'acceptance.quorum')} is {rule.quorum}: {len(voting)} of the study's judges have a vote on "
-                f"{criterion!r}{': ' if voting else ''}{', '.join(voting)}: lower it, or give more judges a vote"
+                f"{criterion!r}{': ' if voting else ''}{', '.join(voting)}: lower it, or give more judges "
+                "a vote (weights of 0 take it)"
             )
 
 

@@ -346,7 +346,7 @@ def test_a_typo_in_the_study_is_one_line_before_anything_is_made(tmp_path, edit,
         ('[models."*"]\nbackend = "tgj"\n', "no backend 'tgj': did you mean 'tgi'?"),
         (
             '[models."*"]\nbackend = "tgi"\nurl = "http://x"\nlimt = 3\n',
-            "unknown key 'limt': did you mean 'limit'?",
+            "unknown key 'models.*.limt': did you mean 'limit'?",
         ),
         (
             '[models."*"]\nbackend = "tgi"\nurl = "http://x"\ntoken = "hf_aaaaaaaaaaaaaaaaaaaaaaaa"\n',

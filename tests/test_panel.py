@@ -253,7 +253,7 @@ def test_a_run_is_calibrated_by_its_own_reviews_and_not_where_nobody_annotated_a
     "rule",
     [
         Acceptance(),
-        Acceptance(thresholds={"coherence": 3.4, 'say "no" = x': 1 / 3}, rule="mean", quorum=0),
+        Acceptance(thresholds={"coherence": 3.4, "on.topic": 1 / 3}, rule="mean", quorum=0),
         Acceptance(
             thresholds={"coherence": 3},
             weights={"a": 0.5, "b c": {"coherence": 1e-9}, "d": {}, "ü": 2.0, "e": 2},

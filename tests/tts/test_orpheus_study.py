@@ -98,7 +98,7 @@ def test_a_study_is_spoken_from_the_command_line_and_a_killed_run_ends_as_one_th
 
 def test_what_cannot_be_spoken_is_recorded_and_owed_again(tmp_path, a_study, table):
     def never(voice, text, seed):
-        return [END] if "not even 1 times" in text else spoken(voice, text, seed)
+        return [END] if "not even one times" in text else spoken(voice, text, seed)
 
     with OrpheusServer(never) as server, held(tmp_path / "run", a_study) as run:
         run.site = Site(name="here", speech={"orpheus": table(server)})
