@@ -302,7 +302,7 @@ def _make(id: str, split: str, load: Callable[[], Row], out: Path, options: Opti
     encoded = io.BytesIO()
     soundfile.write(encoded, samples, sound.sampling_rate_hz, format=options.format.upper(), subtype="PCM_16")
     audio.parent.mkdir(exist_ok=True)
-    put(audio, [encoded.getbuffer()])
+    put(audio, [encoded.getvalue()])
     put(rttm, (_line(id, turn, options.channels) for turn in record.turns))
     return record
 
