@@ -271,7 +271,7 @@ def planned(folder: Path) -> Plan | None:
 
 
 def annotations(folder: Path, without: Collection[str] = ()) -> tuple[Annotation, ...]:
-    """What everybody who counts said of the sample of a run, the latest of each; nothing where nobody was asked.
+    """The latest annotation of each item by every annotator who counts; empty where the run has no sample.
 
     Args:
         folder: the run's.
@@ -286,13 +286,13 @@ def annotations(folder: Path, without: Collection[str] = ()) -> tuple[Annotation
 
 
 def annotators(folder: Path) -> tuple[str, ...]:
-    """Who annotates a run, by name; nobody where nobody was asked. Raises as `planned` does."""
+    """The names of a run's annotators; empty where the run has no sample. Raises as `planned` does."""
     plan = planned(folder)
     return tuple(sorted(plan.dealt)) if plan else ()
 
 
 def heeded(folder: Path, without: Collection[str] = ()) -> Counted:
-    """Whose annotations of a run count, and what there is to say of the others; nobody's where nobody was asked.
+    """The annotators who count, and what there is to say of the others; empty where the run has no sample.
 
     Args:
         folder: the run's.
