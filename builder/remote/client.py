@@ -17,6 +17,7 @@ from typing import Any, TypeVar, overload
 
 import aiohttp
 import msgspec
+from aiohttp.http_exceptions import BadHttpMessage, PayloadEncodingError
 from multidict import CIMultiDict
 
 from builder.errors import ItemError, ProtocolError
@@ -146,22 +147,29 @@ class Client:
                 return answer, await read(
                     answer, self._settings.max_answer_bytes, setting=" (max_answer_bytes)"
                 )
-        except aiohttp.ConnectionTimeoutError:
-            seconds = self._settings.connect_timeout_s
-            raise TryError(f"{where}: no connection in {seconds:g} s", "timeout") from None
-        except TimeoutError:
-            raise TryError(f"{where}: no answer in {self._settings.timeout_s:g} s", "timeout") from None
-        except aiohttp.ClientHttpProxyError as error:
-            raise refusal(f"{where}: the proxy", error.status, None, error.message.encode(), None) from None
-        except aiohttp.ClientResponseError as error:
-            raise ProtocolError(f"{where}: not HTTP: {excerpt(error.message, self._token)}") from None
         except (aiohttp.ClientError, OSError) as error:
-            if isinstance(error, aiohttp.ClientProxyConnectionError):
-                where += ": the proxy that the environment names"
-            said = excerpt(str(error), self._token) or type(error).__name__
-            raise TryError(f"{where}: {said}", "connection") from None
+            raise self._broken(where, error) from None
         except ValueError as error:
             raise ProtocolError(f"{where}: {error}") from None
+
+    def _broken(self, where: str, error: Exception) -> ItemError:
+        """What it is that no answer came, or no whole one."""
+        said = excerpt(str(error), self._token) or type(error).__name__
+        match error:
+            case aiohttp.ConnectionTimeoutError():
+                seconds = self._settings.connect_timeout_s
+                return TryError(f"{where}: no connection in {seconds:g} s", "timeout")
+            case TimeoutError():
+                return TryError(f"{where}: no answer in {self._settings.timeout_s:g} s", "timeout")
+            case aiohttp.ClientHttpProxyError():
+                return refusal(f"{where}: the proxy", error.status, None, error.message.encode(), None)
+            case aiohttp.ClientResponseError():
+                return ProtocolError(f"{where}: not HTTP: {excerpt(error.message, self._token)}")
+            case aiohttp.ClientPayloadError() if _is_malformed(error.__cause__):
+                return ProtocolError(f"{where}: not HTTP: {said}")
+        if isinstance(error, aiohttp.ClientProxyConnectionError):
+            where += ": the proxy that the environment names"
+        return TryError(f"{where}: {said}", "connection")
 
     def _refusal(self, where: str, method: str, answer: aiohttp.ClientResponse, content: bytes) -> ItemError:
         if method == "GET" and answer.status == http.HTTPStatus.NOT_FOUND:
@@ -212,6 +220,11 @@ async def connect(
 
 def _as_it_is(answer: S) -> S:
     return answer
+
+
+def _is_malformed(cause: BaseException | None) -> bool:
+    """Whether a body broke off for what it is, trailers without end say; one that is cut short may be whole the next time."""
+    return isinstance(cause, BadHttpMessage) and not isinstance(cause, PayloadEncodingError)
 
 
 def _retry_after(headers: Mapping[str, str]) -> str | None:
