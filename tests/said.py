@@ -64,6 +64,11 @@ Well (nervous laugh), that went badly.
 Yes (clears throat), maybe.
 I just *sighs* don't know any more.
 *takes a deep breath* okay, here goes.
+*Facepalm* I left the keys inside.
+(Hugs softly.) I missed you.
+*Takes your hand.* I missed you.
+-sighs- Fine, you win.
+Fine, you win. -laughs nervously- What now?
 *hugs you tight
 *looks at you with big eyes, then whispers* I love you.
 太好了！（笑）我们走吧。
@@ -185,6 +190,7 @@ Sure! Here's a possible reply: I can't believe it!
 As a happy friend, I'd say: I can't believe it!
 Okay, here's an example response:⏎"I can't believe it!"
 Of course! Here you go:⏎⏎I can't believe it!
+Here's what I would say: "I can't believe it!"
 Voici ma réponse :⏎⏎Je n'y crois pas !
 Hier ist meine Antwort:⏎⏎Ich glaub es nicht!
 好的，以下是我的回复：⏎⏎我不敢相信！
@@ -274,6 +280,13 @@ BROKEN = [
 ]
 
 SPEECH = r"""
+He wrote "your welcome" [sic] on the card.
+Current mood: Exhausted.
+(Makes you think.) I liked it.
+*Makes you wonder.* I liked it.
+(Dogs bark.) Nothing new.
+Well-known, 5-10 people - I think - came.
+Here's what I'd say: go for it.
 You and me: best team ever.
 *That is all.* Goodbye.
 *You made my day.* Truly.

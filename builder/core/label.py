@@ -8,7 +8,7 @@ Law of the file: what may be a label is of bounded length, so that time is linea
 import re
 
 _ROLE = re.compile(
-    r"(?:me|you)|(?:(?!(?:an?|the|my|your|his|her|our|their|this|that|one|no|any|every|best|real|short|long|only|honest)\b)"
+    r"(?:me|you)|(?:(?!(?:an?|the|my|your|his|her|our|their|this|that|one|no|any|every|current|best|real|short|long|only|honest)\b)"
     r"[\w'’-]+ ){0,2}"
     r"(?:LLM|speaker|person|friend|character|actor|voice|participant|party|partner|human|player|user|model|agent|(?:chat)?bot"
     r"|assistant|AI|system|narrator|interviewer|interviewee|role|emotion|feeling|mood|tone|response|reply|output|input|utterance"

@@ -27,7 +27,7 @@ _QUOTES = {
     "「": "」", "『": "』",
 }  # fmt: skip
 _MARKED = re.compile(r"[*＊_~]")
-_UNUSUAL = re.compile(r"[^\w\s.,!?'\"’‘“”…;–—-]|_|LLM|'{3}|\"{3}")
+_UNUSUAL = re.compile(r"[^\w\s.,!?'\"’‘“”…;–—-]|_|LLM|'{3}|\"{3}|\B-\w")
 """A search is dear and its marks are rare: most completions have none of these."""
 
 _MOST_CHARACTERS = 30
@@ -71,7 +71,9 @@ _GIVEN = r"here(?:['’]s| is| are| you go)|(?:as|like) an? [^\n:：]{0,60}I(?:[
 _PREAMBLE = re.compile(
     r"\A[^\n:：]{0,300}[:：][*_]{0,3}[ \t]*\n\s*(?:\n|[\"“«„])"
     rf"|\A[^\n:：]{{0,80}}\b(?:{_GIVEN})\b(?:[^\n:：]{{0,120}}\b{_SPEECH}\b(?! (?:to|is|was|are)\b)[^\n:：]{{0,120}}"
-    r"|(?<=say|ond|ply)[^\n:：]{0,40})[:：]",
+    r"|(?<=say|ond|ply)[^\n:：]{0,40})[:：]"
+    r"|\A[^\n:：]{0,40}\bhere(?:['’]s| is) (?:what|how) I(?:['’]d| would| might) (?:say|respond|reply|put)\b"
+    r"[^\n:：]{0,40}[:：]\s*[\"“«„]",
     re.IGNORECASE,
 )
 _AFTERWORD = re.compile(

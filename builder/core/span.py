@@ -31,7 +31,7 @@ ACTS = re.compile(
     r"(?i:(?:\w+ )?(?:(?:sigh|laugh|smirk|grinn?|nodd?|shrugg?|gasp|whisper|cough|wink|frown|sobb?|groan|yawn"
     r"|blush|snort|gulp)(?:s|es|ing)?|(?:chuckl|giggl|smil|paus|winc)(?:e|es|ing)|cr(?:y|ies|ying))"
     r"|(?:beam|bounc|clap|clear|lean|shak)e?s|rolls (?:\w+ )?eyes|looks (?:at|away|around|down|up)"
-    r"|takes a (?:\w+ )?breath|(?:deep|shaky) breath|(?:eyes|voice) \w+ing"
+    r"|facepalms?|eye-?rolls?|takes a (?:\w+ )?breath|(?:deep|shaky) breath|(?:eyes|voice) \w+ing"
     r"|(?:angri|excited|happi|nervous|soft|tearful|gentl)ly|lol)(?![^\W_])"
     r"|[苦爆微大冷偷]?[笑泣汗涙怒照哭叹嘆](?:[气氣](?![^\W_])|(?![^\W_])|[うい着著])|웃|يضحك|يبتسم|يتنهد"
 )
@@ -62,6 +62,13 @@ _OF_SPEAKERS = re.compile(
 """What two who talk to each other speak of; what a narrator tells of them, in a sentence of its own, has none of it."""
 _GOES_ON = re.compile(r"(?:is|are|was|were|and|or|of|to|that|it)\b")
 _BEGUN = re.compile(r"\s*\*(?=[^\W\d_A-Z])")
+_DASHED = re.compile(rf"(?<![\w-])-(?:{ACTS.pattern})[^-\n]{{0,40}}-(?![\w-])", re.IGNORECASE)
+_NARRATED = re.compile(
+    r"[a-z-]+[^\Wsu]s (?:\w+ly\b|(?:at|away|up|down|around|over|into|toward)s?\b"
+    r"|(?:a|an|the|his|her|their|your) (?:\w+ )?(?:hands?|arms?|shoulders?|head|face|cheeks?|hair|back|eyes|breath|tears?)\b)",
+    re.IGNORECASE,
+)
+"""A sentence without its subject, of what somebody does: a speaker's own begins otherwise."""
 _NAMED = re.compile(r"(?=[^\W\d_a-z]).*[,:]")
 _I = re.compile(r"I\b")
 _LETTER, _WORDED = re.compile(r"[^\W\d_]"), re.compile(r"[^\W_]")
@@ -138,6 +145,8 @@ def unmarked(text: str) -> str:
 
 def has_act(text: str) -> bool:
     """Whether a span is an act, or one begins the text that is never closed."""
+    if "-" in text and _DASHED.search(text):
+        return True
     begun = _BEGUN.match(text)
     unclosed = begun.end() if begun else 0
     for span in spans(text):
@@ -150,7 +159,7 @@ def has_act(text: str) -> bool:
 def _acted(text: str, span: Span) -> bool:
     window = text[span.inner : min(span.outer, span.inner + _WINDOW)].strip(f" *＊_~([（{_QUOTES}")
     if span.mark in "[{" or not _LETTER.search(window):
-        return _LETTER.search(window) is not None
+        return _LETTER.search(window) is not None and window.casefold() != "sic"
     before, after, bracketed = _before(text, span.start), _after(text, span), span.mark == "("
     lower = next(filter(str.isalnum, window)).islower()
     verbal, spoken = _VERBAL.match(window) is not None, _SPOKEN.match(window) is not None
@@ -159,7 +168,11 @@ def _acted(text: str, span: Span) -> bool:
     if before == "" or after in {"in", "on"} or window[0].isdigit():
         begun = after == "in" and lower and (before == "start" or (verbal and before != "" and " " in window))
         return (worded or begun) and (bracketed or verbal)
-    if last == "." and not bracketed and " " in window and not _OF_SPEAKERS.search(window):
+    if (
+        last == "."
+        and " " in window
+        and (_NARRATED.match(window) or not (bracketed or _OF_SPEAKERS.search(window)))
+    ):
         return True
     if last in _LAST or after == "point" or (before == "half" and not lower):
         return worded or (verbal and lower and last not in QUESTIONS)
