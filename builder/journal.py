@@ -3,7 +3,7 @@
 A dialogue is held, and a judge thinks, by sending completions to a generator. To go on after an interruption is to send the
 same ones again, kept and rejected alike, until one is needed that nothing is known of.
 Law of the file: an answer is written down before anybody looks at it, and of two answers of one checkpoint to one prompt the
-first counts.
+first counts that is not refused.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from builder.core.prompt import Completion, Prompt
 from builder.ledger import Ledgers
 from builder.llm import Endpoint
 from builder.records import Record, encode
+from builder.served import Voice
 
 
 class Answered(Record, omit_defaults=True):
@@ -50,11 +51,14 @@ class Journal:
     Args:
         ledger: where they are kept.
         owed: whether an item is not finished, by its id.
+        refused: whether what answered in a model's stead does not count, so that the prompt is sent again; at a strict site.
     """
 
-    def __init__(self, ledger: Ledgers[Answered], owed: Callable[[str], bool]) -> None:
-        self._ledger = ledger
-        self._known: dict[str, dict[tuple[str, str], Completion]] = {}
+    def __init__(
+        self, ledger: Ledgers[Answered], owed: Callable[[str], bool], refused: Callable[[Voice], bool]
+    ) -> None:
+        self._ledger, self._refused = ledger, refused
+        self._known: dict[str, dict[tuple[str, str], list[Completion]]] = {}
         self._formerly: dict[str, list[Answered]] = {}
         for part in ledger.all:
             for answered in part.lines():
@@ -64,7 +68,7 @@ class Journal:
                     self._formerly.setdefault(answered.id, []).append(answered)
                 else:
                     known = self._known.setdefault(answered.id, {})
-                    known.setdefault((answered.prompt, answered.checkpoint), answered.completion)
+                    known.setdefault((answered.prompt, answered.checkpoint), []).append(answered.completion)
 
     def __contains__(self, id: object) -> bool:
         """Whether anything was answered about an item."""
@@ -78,23 +82,25 @@ class Journal:
             BudgetError: as the endpoint does.
             OSError: the answer could not be written.
         """
-        known = self._known.setdefault(id, {})
-        key = (_digest(prompt), endpoint.checkpoint)
-        if key not in known:
-            answer = await endpoint.complete(prompt)
-            entry = Answered(
-                id=id,
-                index=index,
-                checkpoint=key[1],
-                prompt=key[0],
-                text=answer.text,
-                finish_reason=answer.finish_reason,
-                thinking=answer.thinking,
-                model=answer.model,
-            )
-            self._ledger.append(id, entry)
-            known[key] = entry.completion
-        return known[key]
+        digest, checkpoint = _digest(prompt), endpoint.checkpoint
+        answers = self._known.setdefault(id, {}).setdefault((digest, checkpoint), [])
+        for known in answers:
+            if not (known.model and self._refused(Voice(prompt.model, known.model))):
+                return known
+        answer = await endpoint.complete(prompt)
+        entry = Answered(
+            id=id,
+            index=index,
+            checkpoint=checkpoint,
+            prompt=digest,
+            text=answer.text,
+            finish_reason=answer.finish_reason,
+            thinking=answer.thinking,
+            model=answer.model,
+        )
+        self._ledger.append(id, entry)
+        answers.append(entry.completion)
+        return answers[-1]
 
     def formerly(self, id: str, checkpoints: tuple[str, str]) -> tuple[Turn, ...]:
         """The turns that an older version journalled of a dialogue that it did not finish.

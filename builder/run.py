@@ -382,7 +382,7 @@ class Run:
     @cached_property
     def votes(self) -> Journal:
         """What judges answered about dialogues that have no review; one for all the times that this run is judged."""
-        return Journal(self._votes, lambda id: id not in self.reviews and self.takes(id))
+        return Journal(self._votes, lambda id: id not in self.reviews and self.takes(id), self.served.refuses)
 
     def failures(self, work: str) -> Ledgers[Failure]:
         """What failed in one piece of work, by item; the latest counts."""

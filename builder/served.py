@@ -56,6 +56,10 @@ class Served:
             return ""
         return f"the study asks for {asked!r} as {voice.model!r}, and {voice.checkpoint!r} answers"
 
+    def refuses(self, voice: Voice) -> bool:
+        """Whether what answers is not what the study asks for, and the site is strict."""
+        return self.strict and bool(self.difference(voice))
+
     def hold(self, voice: Voice) -> None:
         """Says, once, where what answers is not what the study asks for.
 
@@ -65,7 +69,7 @@ class Served:
         if voice in self._held:
             return
         told = self.difference(voice)
-        if told and self.strict:
+        if self.refuses(voice):
             raise ConfigError(
                 f"site {self._site!r}, models.{voice.model}: strict = true, but {told}: serve what the study asks for, or name "
                 "what is served in its vocabulary, or set strict = false to record what answers"

@@ -18,22 +18,23 @@ class Model:
     """An endpoint that says the next of some answers, and keeps what it was asked."""
 
     limit = 1
+    served = "served"
 
     def __init__(self, *answers, checkpoint="ORG/NAME"):
         self.answers, self.checkpoint, self.asked = list(answers), checkpoint, []
 
     async def complete(self, prompt):
         self.asked.append(prompt)
-        return Completion(text=self.answers.pop(0), finish_reason="stop", thinking="hm", model="served")
+        return Completion(text=self.answers.pop(0), finish_reason="stop", thinking="hm", model=self.served)
 
 
 def asks(number, text="Say something."):
     return Prompt(model="m", messages=(Message("user", text),), decoding=Decoding(), seed=number)
 
 
-def opened(path, owed=lambda _: True, others=()):
+def opened(path, owed=lambda _: True, others=(), refused=lambda _: False):
     own = Ledger(path, Answered, writable=True)
-    return own, Journal(Ledgers(own, others), owed)
+    return own, Journal(Ledgers(own, others), owed, refused)
 
 
 def ask(journal, model, *prompts, id="d"):
@@ -55,6 +56,18 @@ def test_what_was_answered_is_not_asked_for_again_by_whoever_opens_the_journal_n
     assert [line.index for line in own.lines()] == [0, 1, 2]
     assert {(line.completion.thinking, line.completion.model) for line in own.lines()} == {("hm", "served")}
     own.close()
+
+
+def test_what_another_checkpoint_answered_is_asked_for_again_where_that_is_refused_and_then_no_more(tmp_path):
+    model = Model("by another", "by whom was asked")
+    for refused, said in ((False, "by another"), (True, "by whom was asked"), (True, "by whom was asked")):
+        own, journal = opened(
+            tmp_path / "turns.jsonl", refused=lambda voice, yes=refused: yes and voice == ("m", "served")
+        )
+        assert ask(journal, model, asks(1), asks(1)) == [said, said]
+        own.close()
+        model.served = ""
+    assert len(model.asked) == 2
 
 
 @pytest.mark.parametrize(
@@ -138,7 +151,7 @@ def test_what_is_given_up_stays_so_until_a_command_has_ended_and_then_gets_new_a
 
     async def hold(run, model):
         talk = conversation(scenario, domain, script, cast, study.seed, rounds=run.rounds_of(scenario.id))
-        journal = Journal(run.turns, lambda _: True)
+        journal = Journal(run.turns, lambda _: True, lambda _: False)
         prompt = next(talk)
         while True:
             prompt = talk.send(await journal.ask(scenario.id, 0, prompt, model))

@@ -37,7 +37,7 @@ async def generate(run: Run) -> Tally:
     before = len(mine) - len(owed)
     if not owed:
         return Tally(skipped=before)
-    journal = Journal(run.turns, lambda id: id not in run.dialogues and run.takes(id))
+    journal = Journal(run.turns, lambda id: id not in run.dialogues and run.takes(id), run.served.refuses)
 
     pairings = {run.scenarios[id].pairing for id in owed}
     models = {model for name in pairings for model in _models(run, name)}
