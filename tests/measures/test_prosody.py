@@ -1,10 +1,10 @@
 """Pitch, level, rate and pauses of sounds that are known, and of speech."""
 
 import asyncio
+import hashlib
 import json
 from pathlib import Path
 
-import librosa
 import numpy as np
 import pytest
 
@@ -217,6 +217,25 @@ def test_real_speech_is_measured_within_what_people_do():
         assert max(values) < high, name
 
 
+PYIN = {
+    "cac937d10439f4bc": (190.4913, 218.1833, 244.1951),
+    "32013a23074900ae": (69.7631, 76.0332, 80.0904),
+}
+"""The 10th, 50th and 90th percentile of what pyin finds, in hertz, by the digest of the samples: `librosa` compiles for up to a
+minute before its first answer."""
+
+
+def pyin(waveform):
+    """What is on record of this very sound. Of another, as another release speaks it, `librosa` is asked."""
+    known = PYIN.get(hashlib.sha256(waveform.samples.tobytes()).hexdigest()[:16])
+    if known:
+        return known
+    import librosa
+
+    f0_hz, _, _ = librosa.pyin(waveform.samples, fmin=60, fmax=500, sr=waveform.sampling_rate_hz)
+    return np.percentile(f0_hz[np.isfinite(f0_hz)], (10, 50, 90))
+
+
 def test_the_pitch_is_what_librosas_pyin_finds():
     """Pyin takes ten times as long, so that it is what the measure is held against and not what it is made of."""
     emotions = load_study("quickstart").vocabulary.emotions
@@ -237,8 +256,7 @@ def test_the_pitch_is_what_librosas_pyin_finds():
             ]
 
     for waveform in asyncio.run(speak()):
-        f0_hz, _, _ = librosa.pyin(waveform.samples, fmin=60, fmax=500, sr=waveform.sampling_rate_hz)
-        low, median, high = np.percentile(f0_hz[np.isfinite(f0_hz)], (10, 50, 90))
+        low, median, high = pyin(waveform)
         ours = of(waveform.pcm(), rate=waveform.sampling_rate_hz)
         assert ours["f0_median_hz"] == pytest.approx(median, rel=0.02)
         assert ours["f0_range_semitones"] == pytest.approx(12 * np.log2(high / low), abs=1)
