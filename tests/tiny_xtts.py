@@ -55,8 +55,8 @@ def speak(engine: Xtts, *lines: Line) -> list[np.ndarray]:
 
 
 @contextmanager
-def small() -> Iterator[None]:
-    """As long as it holds, the library builds a vocoder of 32 channels and a speaker encoder of 8, and PyTorch uses one thread.
+def small(channels: int = 16) -> Iterator[None]:
+    """As long as it holds, the library builds a vocoder of so few channels and a speaker encoder of 8, and PyTorch uses one thread.
 
     With more, threads that wait for each other on a busy machine take a hundred times as long as so small a sum.
     """
@@ -65,7 +65,7 @@ def small() -> Iterator[None]:
     import TTS.tts.models.xtts as outer
 
     vocoder, encoder, threads = outer.HifiDecoder, inner.ResNetSpeakerEncoder, torch.get_num_threads()
-    outer.HifiDecoder = functools.partial(vocoder, upsample_initial_channel_decoder=32)
+    outer.HifiDecoder = functools.partial(vocoder, upsample_initial_channel_decoder=channels)
     inner.ResNetSpeakerEncoder = functools.partial(encoder, layers=[1, 1, 1, 1], num_filters=[8] * 4)
     torch.set_num_threads(1)
     try:
@@ -110,6 +110,7 @@ def make_xtts(folder: Path, *, stops: float = 0.0, stir: bool = True, **sizes: i
     with torch.no_grad():
         model.gpt.mel_head.bias[args.gpt_stop_audio_token] += stops
         if stir:
+            torch.manual_seed(7)  # so that the vocoder's size decides nothing of what the GPT says
             _stir(model)
     torch.save({"model": model.state_dict()}, folder / "model.pth")
     config.save_json(folder / "config.json")

@@ -1,5 +1,7 @@
 """What the tests of the engines are given."""
 
+import gc
+
 import pytest
 
 from tests.tiny_orpheus import make_snac
@@ -22,6 +24,7 @@ def built_small():
     from tests.tiny_xtts import small
 
     with small():
+        gc.freeze()  # the library is large, and whatever runs out of memory here has it searched for garbage
         yield
 
 

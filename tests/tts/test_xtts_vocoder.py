@@ -20,7 +20,7 @@ LAST_BITS = 2e-5
 
 @pytest.fixture(scope="module", autouse=True)
 def built_small():
-    with small(), torch.inference_mode():
+    with small(channels=32), torch.inference_mode():
         yield
 
 
