@@ -56,7 +56,7 @@ def speak(engine: Xtts, *lines: Line) -> list[np.ndarray]:
 
 @contextmanager
 def small(channels: int = 16) -> Iterator[None]:
-    """As long as it holds, the library builds a vocoder of so few channels and a speaker encoder of 8, and PyTorch uses one thread.
+    """As long as it holds, the library builds so small a vocoder, a speaker encoder of 8 channels, and PyTorch uses one thread.
 
     With more, threads that wait for each other on a busy machine take a hundred times as long as so small a sum.
     """
