@@ -16,6 +16,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -133,6 +134,15 @@ def fingerprint(samples: np.ndarray, sampling_rate: int) -> dict[str, Any]:
     }
 
 
+def picked(emotion: str, sampling_rate: int) -> list[Any]:
+    """The ids of the turns of one emotion, which a filter of `datasets` finds, and the rate that their clips are cast to."""
+    train = partial(datasets.load_dataset, "deepdialogue", "xtts-turns", split="train", streaming=True)
+    wanted = train().features["emotion"].str2int(emotion)
+    found = train(filters=[("emotion", "==", wanted)])
+    encoded = found.cast_column("audio", datasets.Audio(sampling_rate=sampling_rate, decode=False))
+    return [[row["id"] for row in encoded], encoded.features["audio"].sampling_rate]
+
+
 def report(ways: dict[str, dict[str, Any]]) -> bool:
     """Prints a line for each config and way; returns whether all ways agree."""
     print(f"datasets {datasets.__version__}, Python {sys.version.split()[0]}")
@@ -157,10 +167,12 @@ if __name__ == "__main__":
         description="Loads a packaged dataset in every way and compares the rows."
     )
     arguments.add_argument("folder", type=Path, help="a packaged folder, such as dist/deepdialogue")
-    arguments.add_argument("--json", action="store_true", help="print every row of every way instead")
+    arguments.add_argument(
+        "--json", action="store_true", help="also print every row of every way, and what a filter finds"
+    )
     given = arguments.parse_args()
     loaded = compare(given.folder.resolve())
-    if given.json:
-        print(json.dumps(loaded))
-    elif not report(loaded):
+    if not report(loaded):
         sys.exit("the ways disagree")
+    if given.json:
+        print(json.dumps({"ways": loaded, "picked": picked("worried", 16_000)}))

@@ -320,7 +320,7 @@ import sys, deepdialogue
 from torch.utils.data import DataLoader
 if __name__ == "__main__":
     stream = deepdialogue.load("text-only", "train", data_dir=sys.argv[1], streaming=True, level="turn").shuffle(1)
-    loader = DataLoader(stream, batch_size=8, num_workers=2, collate_fn=list, multiprocessing_context="spawn")
+    loader = DataLoader(stream, batch_size=8, num_workers=1, collate_fn=list, multiprocessing_context="spawn")
     print(sorted(row["id"] for batch in loader for row in batch))
     print(len(deepdialogue.messages("train", data_dir=sys.argv[1])))
     import builder
