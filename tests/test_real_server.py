@@ -3,6 +3,7 @@
 import asyncio
 import importlib.util
 import json
+from contextlib import ExitStack
 
 import pytest
 
@@ -24,9 +25,24 @@ def talker(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def server(talker, tmp_path_factory):
-    with TransformersServe(talker, tmp_path_factory.mktemp("serve")) as one:
-        yield one
+def servers(talker, tmp_path_factory):
+    """Gives the server that runs, for as long as nobody killed it; then another."""
+    with ExitStack() as stack:
+        running = []
+
+        def server():
+            if not running or running[-1].is_dead():
+                running.append(
+                    stack.enter_context(TransformersServe(talker, tmp_path_factory.mktemp("serve")))
+                )
+            return running[-1]
+
+        yield server
+
+
+@pytest.fixture
+def server(servers):
+    return servers()
 
 
 def backend(server, **settings):
@@ -91,23 +107,6 @@ def test_a_server_without_a_list_of_what_it_serves_is_known_by_its_dialect(serve
         opened(backend(server, dialect="openai"))
 
 
-def test_a_server_that_is_killed_in_the_middle_is_an_endpoint_that_fails(talker, tmp_path):
-    with TransformersServe(talker, tmp_path) as server:
-
-        async def main():
-            async with backend(server).open(a_model()) as endpoint:
-                await endpoint.complete(words())
-                asked = [asyncio.create_task(endpoint.complete(words(seed=seed))) for seed in range(16)]
-                await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
-                server.kill()
-                return await asyncio.gather(*asked, return_exceptions=True)
-
-        results = asyncio.run(main())
-    failed = [one for one in results if isinstance(one, BaseException)]
-    assert 0 < len(failed) < 16
-    assert all(isinstance(one, EndpointError) and server.url in str(one) for one in failed)
-
-
 def test_two_speakers_hold_whole_dialogues_through_it(server, tmp_path):
     what = study(tmp_path, pairings='["phi4-mini"]', dialogues_per_cell="2")
     models = tmp_path / "configs/vocabularies/deepdialogue.toml"
@@ -130,3 +129,18 @@ def test_two_speakers_hold_whole_dialogues_through_it(server, tmp_path):
         assert dialogue["first_checkpoint"] == server.model
         assert len(dialogue["turns"]) == int(dialogue["id"].rpartition("_")[2])
         assert all(turn["text"] for turn in dialogue["turns"])
+
+
+def test_a_server_that_is_killed_in_the_middle_is_an_endpoint_that_fails(server):
+    async def main():
+        async with backend(server).open(a_model()) as endpoint:
+            await endpoint.complete(words())
+            asked = [asyncio.create_task(endpoint.complete(words(seed=seed))) for seed in range(16)]
+            await asyncio.wait(asked, return_when=asyncio.FIRST_COMPLETED)
+            server.kill()
+            return await asyncio.gather(*asked, return_exceptions=True)
+
+    results = asyncio.run(main())
+    failed = [one for one in results if isinstance(one, BaseException)]
+    assert 0 < len(failed) < 16
+    assert all(isinstance(one, EndpointError) and server.url in str(one) for one in failed)

@@ -21,6 +21,15 @@ def user(text="Hello?", **more) -> Prompt:
     return a_prompt(text, system=False, **{"max_tokens": 16, "temperature": 1.0, "top_p": 1.0, **more})
 
 
+@pytest.fixture(scope="module", autouse=True)
+def one_thread():
+    """A network this small would only wait for a second."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="module")
 def backend(tiny_llama):
     return Transformers(path=str(tiny_llama), device="cpu")

@@ -62,6 +62,10 @@ class TransformersServe:
         self._process.kill()
         self._process.wait()
 
+    def is_dead(self) -> bool:
+        """Whether it ended, by itself or killed."""
+        return self._process.poll() is not None
+
     def _wait(self) -> None:
         end = time.monotonic() + PATIENCE_S
         while time.monotonic() < end and self._process.poll() is None:
