@@ -100,9 +100,9 @@ def drawn(chart: Chart) -> Iterator[Any]:
             figsize=(_WIDTH_IN, height(chart)), layout="constrained"
         )
         draw(chart, figure.add_subplot(), figure)
-        # What is written is laid out once.
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        # What is written is laid out once, and not drawn for that.
+        figure.get_layout_engine().execute(figure)
+        figure.set_layout_engine(None)
         yield figure
 
 
