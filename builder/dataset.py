@@ -13,11 +13,14 @@ Law of the file: what a packaged folder holds is what its manifest says, and not
 
 import hashlib
 import json
+import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
+import yaml
 
 from builder.config import TEXT_ONLY, is_spoken
 from builder.core.checkpoint import Answered, several
@@ -29,6 +32,11 @@ from builder.records import Record, encode
 MANIFEST = "manifest.json"
 CARD = "README.md"
 CROISSANT = "croissant.json"
+
+_FRONT = re.compile(r"\s*---[\r\n]+(.*?)[\r\n]+---(?:\r?\n|$)", re.DOTALL)
+"""Where huggingface_hub finds the YAML of a card."""
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+"""Written in C where PyYAML was built with it: the other needs a tenth of a second for every card."""
 
 
 class Shard(Record):
@@ -115,6 +123,19 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 def written(manifest: Manifest) -> bytes:
     """A manifest as its file has it."""
     return msgspec.json.format(encode(manifest), indent=2) + b"\n"
+
+
+def front_matter(card: str) -> dict[str, Any]:
+    """The YAML that a card begins with; empty where there is none.
+
+    Raises:
+        yaml.YAMLError, TypeError: it is no YAML, or no mapping.
+    """
+    found = _FRONT.match(card)
+    read = yaml.load(found[1], Loader=_YAML) if found else None  # noqa: S506 - both loaders are safe ones
+    if not isinstance(read, dict | None):
+        raise TypeError("it is no mapping")
+    return read or {}
 
 
 def strays(folder: Path, manifest: Manifest, *, hidden: bool = True) -> Iterator[Path]:

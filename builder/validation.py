@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from datasets import DatasetInfo, Features
 from datasets.utils.metadata import MetadataConfigs
-from huggingface_hub import DatasetCard
+from huggingface_hub import DatasetCardData
 
 import deepdialogue
 from builder.audio import decode
@@ -28,7 +28,17 @@ from builder.config import TEXT_ONLY, TURNS
 from builder.core.dialogue import SPEAKERS
 from builder.core.row import Row, turn_rows
 from builder.core.scenario import parse_id
-from builder.dataset import CARD, CROISSANT, MANIFEST, Manifest, Shard, file_sha256, read_manifest, strays
+from builder.dataset import (
+    CARD,
+    CROISSANT,
+    MANIFEST,
+    Manifest,
+    Shard,
+    file_sha256,
+    front_matter,
+    read_manifest,
+    strays,
+)
 from builder.errors import DatasetError, SourceError, first_line
 from builder.files import listed
 from builder.index import CLIPS, DIALOGUES, path_of, read_index
@@ -237,8 +247,8 @@ def _counts(config: str, info: DatasetInfo, shards: list[Shard]) -> Iterator[str
 
 def _read_card(path: Path) -> tuple[dict[str, DatasetInfo], dict[str, set[tuple[str, str]]]]:
     """By config: what the card's YAML says of it, and split and path of every file it names."""
-    data = DatasetCard.load(path).data
-    told = data.to_dict()["dataset_info"]
+    data = front_matter(path.read_text(encoding="utf-8"))
+    told = data["dataset_info"]
     infos = map(DatasetInfo._from_yaml_dict, told if isinstance(told, list) else [told])  # noqa: SLF001
     files = {
         name: {
@@ -246,7 +256,7 @@ def _read_card(path: Path) -> tuple[dict[str, DatasetInfo], dict[str, set[tuple[
             for entry in config["data_files"]
             for file in listed(path.parent.glob(entry["path"]))
         }
-        for name, config in MetadataConfigs.from_dataset_card_data(data).items()
+        for name, config in MetadataConfigs.from_dataset_card_data(DatasetCardData(**data)).items()
     }
     return {info.config_name: info for info in infos}, files
 

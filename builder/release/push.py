@@ -240,7 +240,7 @@ def _refuse_unfit(folder: Path, local: Snapshot, options: Options, name: str) ->
         raise ReleaseError(
             f"{folder} is a rehearsal: stand-ins took part, and it is not training data; --rehearsal publishes it as one"
         )
-    licence = local.metadata().get("license", "")
+    licence = local.metadata.get("license", "")
     if fault := contradiction(str(licence), *_voices(folder, local)):
         raise ReleaseError(
             f"{folder}: {fault}: set the study's licence to one for non-commercial use, such as 'cc-by-nc-4.0', and "

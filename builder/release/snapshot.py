@@ -16,12 +16,11 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
-from huggingface_hub import DatasetCard
 
 from builder.core.version import Release, Version, columns, without_versions
 from builder.croissant import PATH as CROISSANT
 from builder.croissant import without_version
-from builder.dataset import CARD, MANIFEST, Document, Index, Manifest, Shard
+from builder.dataset import CARD, MANIFEST, Document, Index, Manifest, Shard, front_matter
 from builder.errors import DatasetError, ReleaseError, first_line
 from builder.index import read_index
 from builder.release.repository import Repository
@@ -98,12 +97,13 @@ class Snapshot:
             DatasetError: the card has no YAML that says it.
         """
         try:
-            listed = self.metadata()["dataset_info"]
+            listed = self.metadata["dataset_info"]
             infos = listed if isinstance(listed, list) else [listed]
             return {info["config_name"]: columns(info["features"]) for info in infos}
         except (KeyError, TypeError, AttributeError):
             raise DatasetError(f"{self.name}: its {CARD} does not say what the columns are") from None
 
+    @cached_property
     def metadata(self) -> dict[str, Any]:
         """The card's YAML.
 
@@ -111,12 +111,11 @@ class Snapshot:
             DatasetError: it cannot be read.
         """
         try:
-            read: dict[str, Any] = DatasetCard(self.card).data.to_dict()  # type: ignore[no-untyped-call]
+            return front_matter(self.card)
         except Exception as error:  # noqa: BLE001 - a damaged card may raise anything in the library that reads it
             raise DatasetError(
                 f"{self.name}: the YAML of its {CARD} cannot be read: {first_line(error)}"
             ) from None
-        return read
 
 
 def opened(reference: str) -> Snapshot:

@@ -42,6 +42,7 @@ _SENT, _CUT = (
     getattr(web, "RequestKey", lambda name, _: name)(*key) for key in (("sent", int), ("cut", bool))
 )
 _PIECE = 2**20
+_YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _ATTRIBUTES = b"*.parquet filter=lfs diff=lfs merge=lfs -text\n"
 _MAPPED_MOST = 2**20
 _LARGE = re.compile(r"\.(parquet|arrow|tar|zip|flac|wav|mp3|ogg|bin)$")
@@ -360,7 +361,9 @@ class Hub(Loopback):
         head = re.match(r"---\n(.*?)\n---", content, re.DOTALL)
         try:
             faults = (
-                [] if head and isinstance(yaml.safe_load(head[1]), dict) else ["the YAML head is no mapping"]
+                []
+                if head and isinstance(yaml.load(head[1], Loader=_YAML), dict)
+                else ["the YAML head is no mapping"]
             )
         except yaml.YAMLError as error:
             faults = [str(error)]
