@@ -7,11 +7,15 @@ import io
 import os
 from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path
+from unittest import mock
 
 import soundfile
 import yaml
+from huggingface_hub import constants
 
 import deepdialogue
+from builder.__main__ import main
 from builder.dataset import CARD, Index, Manifest, file_sha256, written
 from builder.index import path_of, write_index
 from builder.shards import write_shards
@@ -170,22 +174,29 @@ def pointed(hub, home):
     Yields:
         How long it would have waited, each time.
     """
-    from unittest import mock
-
-    from huggingface_hub import constants
-
     waits = []
+    with (
+        mock.patch.dict(os.environ, hub.environment(home)),
+        _as_the_environment_says(),
+        mock.patch("time.sleep", waits.append),
+    ):
+        yield waits
+
+
+def main_of_hub(arguments):
+    """The command line in a process whose environment says which Hub there is, after huggingface_hub was imported."""
+    with _as_the_environment_says():
+        return main(arguments)
+
+
+def _as_the_environment_says():
+    url, home = os.environ["HF_ENDPOINT"], Path(os.environ["HF_HOME"])
     changed = {
-        "ENDPOINT": hub.url,
-        "HUGGINGFACE_CO_URL_TEMPLATE": hub.url + "/{repo_id}/resolve/{revision}/{filename}",
+        "ENDPOINT": url,
+        "HUGGINGFACE_CO_URL_TEMPLATE": url + "/{repo_id}/resolve/{revision}/{filename}",
         "HF_HUB_OFFLINE": False,
         "HF_HUB_DISABLE_XET": True,
         "HF_HUB_CACHE": str(home / "hub"),
         "HF_TOKEN_PATH": str(home / "token"),
     }
-    with (
-        mock.patch.multiple(constants, **changed),
-        mock.patch.dict(os.environ, hub.environment(home)),
-        mock.patch("time.sleep", waits.append),
-    ):
-        yield waits
+    return mock.patch.multiple(constants, **changed)

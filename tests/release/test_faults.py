@@ -4,8 +4,6 @@ import base64
 import hashlib
 import os
 import shutil
-import subprocess
-import sys
 import time
 import traceback
 from pathlib import Path
@@ -13,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from tests.patience import PATIENCE_S
-from tests.releases import pointed
+from tests.processes import Verb
+from tests.releases import main_of_hub, pointed
 from tests.servers.hub import READER, TOKEN, Hub, answer, cut, drop, lose, refuse
 
 ROOT = Path(__file__).parents[2]
@@ -173,14 +172,15 @@ def test_a_client_killed_anywhere_leaves_nothing_half_seen_and_the_next_push_end
         return response or await drop(request, handler)
 
     hub.fail(pattern, kill)
-    process = subprocess.Popen(
-        [sys.executable, "-m", "builder", "push", str(slim_grown), NAME],
-        cwd=ROOT,
-        env=os.environ | hub.environment(tmp_path / "killed"),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    assert process.wait(240) == -9
+    with (tmp_path / "said").open("w") as said:
+        process = Verb(
+            ["push", slim_grown, NAME],
+            tmp_path,
+            os.environ | hub.environment(tmp_path / "killed"),
+            said,
+            do=main_of_hub,
+        )
+    assert process.wait() == -9
     wait_for_calls(hub, pattern)
     assert (hub.head(NAME) != head) == seen
     if not seen:
