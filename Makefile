@@ -23,6 +23,9 @@ PYTHONS = $(shell sed -n 's/.*"Programming Language :: Python :: \(3\.[0-9]*\)".
 # An interpreter by its name: one on the PATH that runs, or one that pyenv holds and has not switched on.
 interpreter = $(or $(shell $(1) -c 'import sys; print(sys.executable)' 2>/dev/null),$(shell \
   ls -d "$$(pyenv root 2>/dev/null)"/versions/*/bin/$(1) 2>/dev/null | sort -V | tail -1),$(1))
+# Sound is worked on in large buffers. What one took the next may have: to give it back each time costs a third of the time.
+test test-light: export MALLOC_TRIM_THRESHOLD_ = 268435456
+test test-light: export MALLOC_MMAP_THRESHOLD_ = 33554432
 # Hundreds of processes are started: what they compile is kept, whatever the caller's shell prefers.
 unexport PYTHONDONTWRITEBYTECODE
 PEER_VENVS = $(patsubst benchmarks/%.txt,.venvs/%,$(wildcard benchmarks/peers/*.txt))

@@ -1,14 +1,17 @@
 """Verbs as processes of their own that start at once: they are forked off one that has imported what takes seconds."""
 
 import atexit
+import gc
 import multiprocessing
 import os
 import sys
 from multiprocessing import forkserver
 from multiprocessing.connection import Connection
+from pathlib import Path
 from subprocess import TimeoutExpired
 from unittest import mock
 
+import builder
 from tests.patience import PATIENCE_S
 
 _FORKING = multiprocessing.get_context("forkserver")
@@ -16,14 +19,25 @@ _IMPORTED = (
     "pytest",
     "datasets",
     "s3fs",
+    "pyloudnorm",
+    "espeakng_loader",
+    "charset_normalizer",
+    "rensa",
     "builder.__main__",
+    "builder.mastering",
     "builder.pipeline",
-    "builder.stages.package",
+    "builder.recorder",
+    "builder.validation",
     "builder.llm.rehearsal",
     "builder.tts.espeak",
     "builder.web.annotate",
     "builder.web.explore",
     "builder.web.listen",
+    *(
+        f"builder.{kind.name}.{module.stem}"
+        for kind in map(Path(builder.__file__).parent.joinpath, ("checks", "commands", "judges", "stages"))
+        for module in sorted(kind.glob("[!_]*.py"))
+    ),
 )
 
 
@@ -95,7 +109,11 @@ class Verb:
 
 
 def environment():
-    kept = {name: value for name, value in os.environ.items() if name in {"PATH", "HOME", "LANG", "TMPDIR"}}
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if name in {"PATH", "HOME", "LANG", "TMPDIR"} or name.startswith("MALLOC_")
+    }
     return kept | {"HF_HUB_OFFLINE": "1", "COLUMNS": "120"}
 
 
@@ -103,6 +121,7 @@ def _do(do, arguments, cwd, variables, out, err):
     from builder import gallery
     from builder.__main__ import main
 
+    gc.freeze()  # else the collector goes through all that was imported, and so copies it
     gallery.LIBRARY = "no_such_library"
     os.dup2(out.fileno(), 1)
     os.dup2(err.fileno(), 2)
