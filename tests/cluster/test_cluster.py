@@ -13,7 +13,7 @@ import pytest
 
 from builder.run import Run
 from tests.cluster.conftest import Head, ended
-from tests.commands import REHEARSAL, deepdialogue, kill, site, study, tree, wait_for
+from tests.commands import REHEARSAL, VOICE, deepdialogue, kill, site, study, tree, wait_for
 from tests.servers.s3 import BUCKET
 from tests.servers.tgi import TGIServer
 
@@ -37,8 +37,7 @@ def on_ray(folder, address, models, workers=2, more=""):
     """A site on Ray."""
     return site(
         folder,
-        f'engine = "ray"\n[ray]\naddress = "{address}"\nworkers = {workers}\n{more}\n{models}\n'
-        '[speech."*"]\nengine = "espeak"\n',
+        f'engine = "ray"\n[ray]\naddress = "{address}"\nworkers = {workers}\n{more}\n{models}\n{VOICE}',
     )
 
 

@@ -60,7 +60,7 @@ def test_a_budget_stops_the_run_with_its_reason_and_a_larger_one_goes_on_without
 
 
 def test_judging_while_generating_ends_in_the_same_dataset(tmp_path):
-    what = study(tmp_path, dialogues_per_cell="4")
+    what = study(tmp_path, dialogues_per_cell="2")
     slow = REHEARSAL.replace('"rehearsal"\n', '"rehearsal"\nlatency_s = 0.02\nlimit = 2\n')
     for name, more in (("apart", ""), ("together", "overlap = true\n")):
         where = site(tmp_path, more + slow)
@@ -68,7 +68,7 @@ def test_judging_while_generating_ends_in_the_same_dataset(tmp_path):
             "build", what, "--site", where, "--run", name, "--out", f"{name}-out", cwd=tmp_path
         )
         assert done.returncode == 0, done.stderr
-        assert "judge: 16 done" in done.stderr
+        assert "judge: 8 done" in done.stderr
     assert tree(tmp_path / "apart-out") == tree(tmp_path / "together-out")
 
 
