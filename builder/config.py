@@ -327,7 +327,7 @@ class _Read:
         self._files = {"": path}
         self.table = self._table(path, (), "")
         for key, value in _strings(self.table, ""):
-            _refuse_secret(*self.place(key), value)
+            _refuse_secret(self.place, key, value)
 
     def place(self, key: str) -> tuple[str, str]:
         """The file that a whole key stands in, and the key as it stands there."""
@@ -412,7 +412,12 @@ def _cut(text: str) -> str:
     return text if len(text) <= 2 * SHOWN else f"{text[: 2 * SHOWN - 1]}…"
 
 
-def _refuse_secret(file: str, key: str, value: str) -> None:
+def _refuse_secret(place: Place, whole: str, value: str) -> None:
+    """Refuses the value of a whole key. Whose it is, of hundreds, is only looked up where it matters."""
+    named = _SECRET_KEY.search(whole) and value
+    if not (named or _SECRET.search(value) or "://" in value):
+        return
+    file, key = place(whole)
     if _SECRET.search(value) or (_SECRET_KEY.search(key) and value):
         raise ConfigError(
             f"{file}: key {_cut(key)!r} holds a secret: put it into an environment variable and name that one: "

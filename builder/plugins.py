@@ -5,6 +5,7 @@ Law of the file: it knows no plug-in by name, and finding one imports nothing bu
 
 import importlib
 import pkgutil
+import sys
 from typing import Any, TypeVar
 
 from builder.errors import ConfigError, nearest
@@ -27,11 +28,13 @@ def find(contract: type[R], name: str, where: str) -> type[R]:
     Raises:
         ConfigError: there is no such file.
     """
-    if name not in names(contract):
+    whole = f"{contract.__module__}.{name}"
+    # What is imported was found before, and the folder need not be read again.
+    if (whole not in sys.modules or name.startswith("_") or "." in name) and name not in names(contract):
         raise ConfigError(
             f"{where}: no {contract.__name__.lower()} {brief(name)}: {nearest(name, names(contract))}"
         )
-    module = importlib.import_module(f"{contract.__module__}.{name}")
+    module = importlib.import_module(whole)
     (record,) = (
         kind
         for kind in vars(module).values()
