@@ -135,8 +135,8 @@ _patched_for_streaming = (
 )
 
 _HOUSE = Path(__file__).parent / "builder"
-if (_HOUSE / "reader").is_dir():
-    # The same files by a name that no script of a reader's own can take: `deepdialogue.reader`, in every process.
+if (_HOUSE / "dataset/reader").is_dir():
+    # The same files by a name that no script of a reader's own can take: `deepdialogue.dataset.reader`, in every process.
     __path__ = [str(_HOUSE)]
 
 
@@ -381,7 +381,7 @@ def load(  # noqa: PLR0913 - each is one thing that can be asked for
         What `datasets.load_dataset` returns: a Dataset, or an IterableDataset when streaming, or a dict of
         them. Each item of `audio`, or `audio` itself where a row is a turn, is `{"array": ..., "sampling_rate":
         hertz, "path": file name}`, the array float32 of shape (samples,) in -1..1. A subset is a
-        `builder.reader.stream.Stream`, an IterableDataset with a length that shuffles and resumes exactly.
+        `builder.dataset.reader.stream.Stream`, an IterableDataset with a length that shuffles and resumes exactly.
 
     Raises:
         FileNotFoundError: there is no such dataset, or it lacks the config.
@@ -646,7 +646,7 @@ def _no_folder(data_dir: str | os.PathLike[str] | None) -> Iterator[None]:
 def _subset(root: str, config: str, split: str | None, **asked: Any) -> Any:
     _refuse_unknown(root, config)
     try:
-        reader = importlib.import_module(f"{_house()}.reader.subset")
+        reader = importlib.import_module(f"{_house()}.dataset.reader.subset")
     except ImportError as error:
         raise ImportError(
             f"a subset needs deepdialogue installed ({error}): pip install deepdialogue"

@@ -20,8 +20,8 @@ from builder.core.dialogue import Dialogue
 from builder.core.estimate import Estimate, Load, Speed, estimate
 from builder.core.prompt import Prompt
 from builder.core.scenario import scenarios
-from builder.judges import Context, Judge
 from builder.plugins import make
+from builder.plugins.judges import Context, Judge
 
 # Measured: by W1, W4, S3 and P1 as benchmarks/README.md has them, and by `python -m benchmarks.weight`.
 CALL_MS = 0.28
@@ -66,15 +66,15 @@ ROUND_TRIP_S = 0.040
 
 # Decided elsewhere in this project.
 SHARD = 400 * 2**20
-"""Bytes (builder.shards)."""
+"""Bytes (builder.dataset.shards)."""
 COMMIT_AUDIO = 16 * 2**20
-"""Bytes of audio in a commit on shared storage, at most (builder.share)."""
+"""Bytes of audio in a commit on shared storage, at most (builder.run.share)."""
 FIRST_PAUSE_S, PAUSE_SHARE, LAST_PAUSE_S = 5.0, 0.01, 60.0
-"""Between two commits of a part: at first, of the time it is worked on, and at last (builder.share)."""
+"""Between two commits of a part: at first, of the time it is worked on, and at last (builder.run.share)."""
 AT_ONCE = 16
-"""Requests of one reader (builder.share)."""
+"""Requests of one reader (builder.run.share)."""
 PARTS_A_WORKER = 4
-"""(builder.cluster)"""
+"""(builder.pipeline.ray)"""
 
 RUNS = ((65_600, 9), (10**6, 100), (10**8, 1000))
 """Of the page: dialogues and endpoints. With nine, each of the paper's models has one."""

@@ -37,8 +37,8 @@ import pyarrow as pa
 
 import deepdialogue
 from builder.core.row import Row, turn_rows
-from builder.index import path_of, write_index
-from builder.shards import GROUP_BYTES, Contract, parquet_writer, write_shards
+from builder.dataset.index import path_of, write_index
+from builder.dataset.shards import GROUP_BYTES, Contract, parquet_writer, write_shards
 
 _CONTRACT: Contract = ("xtts", deepdialogue.LABELS, 24_000)
 _VIEWS = ("xtts", "xtts-turns")

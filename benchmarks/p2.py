@@ -27,10 +27,10 @@ import numpy as np
 import pyarrow.parquet as pq
 from aiohttp import web
 
-from builder.audio import encode
 from builder.config import TEXT_ONLY
 from builder.core.row import Row
-from builder.index import read_index
+from builder.dataset.index import read_index
+from builder.run.audio import encode
 from tests import streamed
 from tests.servers.hub import Hub
 from tests.servers.loopback import Handler

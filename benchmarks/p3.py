@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any
 
 from builder.core.row import Row
-from builder.release.difference import difference
-from builder.release.snapshot import of_folder
+from builder.hub.difference import difference
+from builder.hub.snapshot import of_folder
 from deepdialogue import EMOTIONS, PAIRINGS, RAVDESS, SPEAKERS
 from tests.releases import dataset
 

@@ -116,7 +116,7 @@ def _ours(level: str, seed: int | None = None) -> Callable[[str, str, bool], Cal
         import torch  # noqa: F401 - as above
 
         import deepdialogue
-        from builder.reader import subset  # noqa: F401
+        from builder.dataset.reader import subset  # noqa: F401
 
         def rows() -> Rows:
             config = "text-only" if what == "text" else "xtts"

@@ -22,9 +22,9 @@ import TTS.tts.models.xtts as library
 
 from builder.core.emotion import Emotion
 from builder.core.speech import Line, Voice
-from builder.tts._references import References
-from builder.tts._xtts_synthesizer import SAMPLING
-from builder.tts.xtts import Xtts
+from builder.plugins.tts._references import References
+from builder.plugins.tts.xtts import Xtts
+from builder.plugins.tts.xtts.synthesizer import SAMPLING
 from tests.ravdess import make_ravdess
 from tests.tiny_xtts import make_xtts
 

@@ -19,8 +19,8 @@ import numpy as np
 import snac
 import torch
 
-from builder.tts._orpheus_snac import Codec, Codes
-from builder.tts._orpheus_tokens import CODES, FRAME_SAMPLES, SAMPLING_RATE_HZ, SLOTS
+from builder.plugins.tts.orpheus.snac import Codec, Codes
+from builder.plugins.tts.orpheus.tokens import CODES, FRAME_SAMPLES, SAMPLING_RATE_HZ, SLOTS
 from tests.tiny_orpheus import make_snac
 
 _FULL = {"encoder_dim": 48, "decoder_dim": 1024}

@@ -14,13 +14,13 @@ from collections.abc import Callable
 from itertools import cycle, islice
 from typing import Any
 
-from builder.audio import encode
-from builder.checks import Check
 from builder.core.emotion import Emotion
 from builder.core.speech import Line, Mastering, Voice, Waveform
-from builder.mastering import master
 from builder.plugins import find, names
-from builder.tts.espeak import Espeak
+from builder.plugins.checks import Check
+from builder.plugins.tts.espeak import Espeak
+from builder.run.audio import encode
+from builder.stages._mastering import master
 
 TURNS = (
     "Honestly, I was so surprised when the letter arrived this morning that I had to sit down and read it twice.",

@@ -31,7 +31,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-import builder.llm
+import builder.plugins.llm
 from benchmarks import clock
 from benchmarks.cost import ROOT
 from benchmarks.fleet import GPUS, SERVERS, Server, Service, Troubles, shared_out
@@ -39,12 +39,12 @@ from benchmarks.study import site, study
 from builder.config import Study, load_site, load_study
 from builder.core.part import Part
 from builder.core.prompt import Decoding, Message, Prompt
-from builder.progress import bar
+from builder.plugins.tts import Engine, Synthesizer
 from builder.remote.room import Place, Room
-from builder.run import Run
+from builder.run.folder import Run
 from builder.stages.generate import generate
 from builder.stages.plan import plan
-from builder.tts import Engine, Synthesizer
+from builder.terminal import bar
 
 _ROUGH = Troubles(refused=0.005, lives_s=600.0, away_s=60.0)
 """An endpoint dies every ten minutes and is away for one: far more often than it should, so that a short run sees it."""
@@ -113,8 +113,8 @@ def simulate(case: Case, folder: Path) -> Outcome:
         RuntimeError: not every dialogue was held.
     """
     plugins = str(Path(__file__).parent / "plugins")
-    if plugins not in builder.llm.__path__:
-        builder.llm.__path__.append(plugins)
+    if plugins not in builder.plugins.llm.__path__:
+        builder.plugins.llm.__path__.append(plugins)
     what = load_study(str(study(folder, dialogues_per_cell=case.per_cell, domains=_domains())))
     services = {
         name: Service.of(model.billion_parameters, GPUS[name])

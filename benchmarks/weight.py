@@ -18,13 +18,13 @@ import soundfile
 from benchmarks import p1
 from benchmarks.cost import deepdialogue
 from benchmarks.study import site, study
-from builder.audio import encode
 from builder.config import load_study
 from builder.core.scenario import Scenario
-from builder.index import path_of
-from builder.judges.duplicate import Duplicate
-from builder.ledger import Ledger
-from builder.run import Run
+from builder.dataset.index import path_of
+from builder.plugins.judges.duplicate import Duplicate
+from builder.run.audio import encode
+from builder.run.folder import Run
+from builder.run.ledger import Ledger
 
 _CELLS = 41 * 16
 

@@ -5,7 +5,6 @@ Law of the file: it parses, calls and prints. What goes wrong is one line and an
 """
 
 import argparse
-import asyncio
 import errno
 import gc
 import io
@@ -18,24 +17,21 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from importlib import metadata
 from pathlib import Path
-from typing import NamedTuple, Protocol
 
 from rich.console import Console
 
-from builder.commands import commands
-from builder.config import Site, Study, load_site, load_study
+from builder.commands import _folders, commands
+from builder.commands._folders import run_folder
+from builder.commands._views import show_estimate, show_plan
+from builder.config import load_site, load_study
 from builder.core.part import Part
 from builder.errors import ConfigError, DeepDialogueError, in_one_line
-from builder.folders import opened, run_folder
-from builder.pipeline import STAGES, generate_and_judge, stage
-from builder.progress import say
-from builder.run import TWINS, Run, Tally, begun
+from builder.pipeline import STAGES
+from builder.pipeline.places import Here, Place, opened
+from builder.run.folder import Run, Tally
+from builder.run.share import is_url
 from builder.secret import struck
-from builder.share import Share, is_url, pulled_from
-from builder.signals import handlers_kept
-from builder.twins import find
-from builder.views import show_estimate, show_plan
-from builder.whole import put
+from builder.terminal import handlers_kept, say
 
 _TRACEBACK = "DEEPDIALOGUE_TRACEBACK"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -102,7 +98,7 @@ def main(arguments: list[str] | None = None) -> int:
             # A shell starts its background jobs deaf to SIGINT; ours stop cleanly by it and by SIGTERM.
             signal.signal(signal.SIGINT, signal.default_int_handler)
             signal.signal(signal.SIGTERM, lambda *_: signal.raise_signal(signal.SIGINT))
-            opened(options)
+            _folders.opened(options)
             status: int = options.do(options)
             sys.stdout.flush()
     except DeepDialogueError as error:
@@ -225,53 +221,9 @@ def _part(written: str) -> Part:
         raise argparse.ArgumentTypeError(str(error)) from None
 
 
-class _Place(Protocol):
-    """Where a run is worked on: in this process, or on a cluster."""
-
-    @property
-    def run(self) -> Run: ...
-    def do(self, name: str) -> Tally: ...
-    def together(self) -> tuple[Tally, Tally]: ...
-
-
-class _Here(NamedTuple):
-    run: Run
-
-    def do(self, name: str) -> Tally:
-        return asyncio.run(stage(name)(self.run))
-
-    def together(self) -> tuple[Tally, Tally]:
-        return asyncio.run(generate_and_judge(self.run))
-
-
-class _AtDesk(NamedTuple):
-    run: Run
-    share: Share
-
-    def do(self, name: str) -> Tally:
-        # A part without scenarios has nothing to hold, and whoever draws them twice draws the same.
-        if name == "generate":
-            asyncio.run(stage("plan")(self.run))
-        if name == "judge" and self.run.study.judges:
-            with Run(self.share.view(), writable=False) as whole:
-                found = self.share.read(find(self.share, whole))
-            put(self.run.folder / TWINS, [found or b"{}"])
-        return asyncio.run(stage(name)(self.run))
-
-    def together(self) -> tuple[Tally, Tally]:
-        return self.do("generate"), self.do("judge")
-
-
 @contextmanager
-def _at_desk(share: Share, study: Study | None, site: Site | None, part: Part) -> Iterator[_Place]:
-    if study is not None:
-        share.begin(begun(study))
-    with share.working(part) as desk, Run(desk.folder, study, site, part=part, desk=desk) as run:
-        yield _AtDesk(run, share)
-
-
-@contextmanager
-def _opened(options: argparse.Namespace) -> Iterator[_Place]:
+def _opened(options: argparse.Namespace) -> Iterator[Place]:
+    """Where the run is worked on that the options name."""
     if options.study is None and options.run is None:
         raise ConfigError(
             "no study is named: try `deepdialogue build quickstart --site rehearsal`, or go on with --run"
@@ -279,45 +231,20 @@ def _opened(options: argparse.Namespace) -> Iterator[_Place]:
     study = load_study(options.study) if options.study else None
     site = load_site(options.site) if options.site else None
     folder = options.run or str(Path("runs") / (study.name if study else ""))
-    part = getattr(options, "part", None)
     if not is_url(folder):
         run_folder(Path(folder))
     if options.verb in {"build", "package"}:
         from builder.stages.package import destination
 
         destination(options.out, None if is_url(folder) else Path(folder))
-    if is_url(folder) and part is not None:
-        with _at_desk(Share(folder), study, site, part) as desk:
-            yield desk
-    elif site is not None and site.engine == "ray" and part is None:
-        from builder.cluster import Cluster
-
-        with Cluster(folder, study, site, options.out) as cluster:
-            yield cluster
-    elif is_url(folder):
-        if options.verb != "package":
-            raise ConfigError(
-                f"{options.verb} works on a shared run by parts: --part K/N, --part 1/1 for all of it, or a site with "
-                f'engine = "ray"'
-            )
-        # Every clip is read, and one by one from afar takes long.
-        with Run(Share(folder).view(audio=True), study, site, options.out, writable=False) as run:
-            yield _Here(run)
-    else:
-        shared = pulled_from(Path(folder))
-        if shared is not None and options.verb != "package":
-            raise ConfigError(
-                f"{folder} is a view of what is shared at {shared.url}, and {options.verb} works there: name a site with "
-                f'engine = "ray", or that URL and --part K/N'
-            )
-        with Run(Path(folder), study, site, options.out, part=part) as run:
-            yield _Here(run)
+    with opened(options.verb, study, site, folder, options.out, getattr(options, "part", None)) as place:
+        yield place
 
 
 def _stage(options: argparse.Namespace) -> int:
     with _opened(options) as place:
         place.run.verify = getattr(options, "verify", False)
-        if isinstance(place, _Here):
+        if isinstance(place, Here):
             place.run.refuse_nothing(options.verb)
         tally = _timed(place, options.verb)
         if options.verb == "generate":
@@ -357,14 +284,14 @@ def _build(options: argparse.Namespace) -> int:
         return whole.status
 
 
-def _timed(place: _Place, name: str) -> Tally:
+def _timed(place: Place, name: str) -> Tally:
     begin = time.monotonic()
     tally = place.do(name)
     say(tally.told(name, time.monotonic() - begin))
     return tally
 
 
-def _timed_together(place: _Place) -> list[Tally]:
+def _timed_together(place: Place) -> list[Tally]:
     begin = time.monotonic()
     tallies = list(place.together())
     for name, tally in zip(("generate", "judge"), tallies, strict=True):
@@ -373,7 +300,7 @@ def _timed_together(place: _Place) -> list[Tally]:
 
 
 def _say_made(run: Run) -> None:
-    from builder.dataset import describe
+    from builder.dataset.manifest import describe
 
     print(describe(run.out))
 

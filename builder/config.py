@@ -16,24 +16,24 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from builder.checks import Check
 from builder.core.chat import Script
 from builder.core.emotion import Transitions
 from builder.core.estimate import Speed
 from builder.core.scenario import Plan, Splits, scenarios
 from builder.core.speech import Mastering, Sampling, Sex, Voice
 from builder.core.usage import Budget, Price
+from builder.core.values import Attempts, Count, Label, Language, Line, Name, Seed, Weight
 from builder.core.verdict import Acceptance
 from builder.core.vocabulary import Vocabulary
 from builder.errors import ConfigError, first_line, nearest
 from builder.files import listed, read_text
-from builder.judges import Judge
-from builder.llm import Backend
-from builder.measures import Measure
 from builder.plugins import make
+from builder.plugins.checks import Check
+from builder.plugins.judges import Judge
+from builder.plugins.llm import Backend
+from builder.plugins.measures import Measure
+from builder.plugins.tts import Engine
 from builder.records import SHOWN, Place, Record, brief, convert
-from builder.tts import Engine
-from builder.values import Attempts, Count, Label, Language, Line, Name, Seed, Weight
 
 _SECRET_KEY = re.compile(r"(?<![a-z])(api_?key|token|password|secret|authorization)$", re.IGNORECASE)
 _SECRET = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|Bearer\s+\S{8,})")

@@ -22,8 +22,9 @@ Law of the file: it imports nothing of the project, and every message names the 
 """
 
 import difflib
+import importlib
 from collections.abc import Iterable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class DeepDialogueError(Exception):
@@ -134,3 +135,17 @@ def nearest(name: str, known: Iterable[str]) -> str:
     if close:
         return f"did you mean {close[0]!r}?"
     return "known: " + ", ".join(map(repr, names)) if names else "none is known"
+
+
+def extra(module: str, name: str) -> Any:
+    """Imports `module`, which the extra `name` installs.
+
+    Raises:
+        ConfigError: it is not installed, or it does not load; says what to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except (ImportError, OSError) as error:
+        raise ConfigError(
+            f"{module} cannot be imported ({error}): pip install 'deepdialogue[{name}]' installs it"
+        ) from None

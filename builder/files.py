@@ -1,11 +1,17 @@
-"""Files that people bring: text as any editor saves it, and folders as any system leaves them.
+"""Files and folders: read as people bring them, written so that they appear whole, and locked by who works on them.
 
-Law of the file: what an editor shows is what is read, and what no person put into a folder is not there.
+What an editor shows is what is read, and what no person put into a folder is not there. Readers, also those after a power cut,
+see the old file or the new one; what failed leaves nothing behind. A lock is had at once, or another process has it: the kernel
+keeps it for as long as the process lives, so that a kill leaves none behind.
 """
 
 import codecs
+import fcntl
+import os
 import re
-from collections.abc import Iterable
+import shutil
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 _MARKS = {
@@ -75,3 +81,84 @@ def read_text(path: Path, most: int | None = None) -> str:
     if "\0" in text:
         raise ValueError(f"not UTF-8 (a zero byte at character {text.index(chr(0))}): save it as UTF-8")
     return text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+
+
+def put(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Writes a file, or replaces it, in one step.
+
+    Raises:
+        OSError: it cannot be written, as on a full disk; then what was there is as it was.
+    """
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with partial.open("wb") as file:
+            file.writelines(parts)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def replacing(out: Path) -> Iterator[Path]:
+    """Gives an empty folder, and once it was filled brings it to the disk and puts it in the place of the old one.
+
+    Killed between the two moves it leaves the old folder beside its place, as `beside(out, "old")`.
+    """
+    partial, old = beside(out, "partial"), beside(out, "old")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir()
+    try:
+        yield partial
+        for path in (*partial.rglob("*"), partial):
+            sync(path)
+        shutil.rmtree(old, ignore_errors=True)
+        if out.exists():
+            out.rename(old)
+        partial.rename(out)
+        sync(out.parent)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def beside(out: Path, what: str) -> Path:
+    """The place of what belongs to a folder and is not in it, such as `.dist.partial`."""
+    return out.with_name(f".{out.name}.{what}")
+
+
+def sync(path: Path) -> None:
+    """Brings a file to the disk, or of a folder which files it has."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def hold(lock: Path, opened: ExitStack, *, shared: bool = False) -> None:
+    """Holds a lock until `opened` closes.
+
+    Args:
+        lock: the file; it is made, and stays.
+        opened: what lets go of it.
+        shared: whether others may hold it, shared as well.
+
+    Raises:
+        BlockingIOError: another process holds it in a way that does not go together with this.
+    """
+    fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
+    opened.callback(os.close, fd)
+    fcntl.flock(fd, fcntl.LOCK_NB | (fcntl.LOCK_SH if shared else fcntl.LOCK_EX))
+
+
+def is_held(lock: Path) -> bool:
+    """Whether a process has this lock alone. Several may ask at once, and none takes another's question for a process at work."""
+    try:
+        with ExitStack() as opened:
+            hold(lock, opened, shared=True)
+            return False
+    except BlockingIOError:
+        return True

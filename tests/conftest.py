@@ -30,4 +30,4 @@ def token(monkeypatch):
 @pytest.fixture(autouse=True)
 def no_figures(monkeypatch):
     """What is packaged has no figures, as where matplotlib is not installed: drawing takes seconds."""
-    monkeypatch.setattr("builder.gallery.LIBRARY", "no_such_library")
+    monkeypatch.setattr("builder.evidence.gallery.LIBRARY", "no_such_library")

@@ -5,8 +5,8 @@ import numpy as np
 
 from builder.core.scenario import scenarios
 from builder.core.speech import Measured, Take
-from builder.recorder import Recorder
-from builder.run import Run
+from builder.run.folder import Run
+from builder.run.recorder import Recorder
 from tests.runs import small, spoken
 
 RATE = 16_000

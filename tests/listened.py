@@ -5,8 +5,8 @@ import numpy as np
 
 from builder.core.listening import Reply
 from builder.core.speech import Take, pauses
-from builder.listening import Listening, Wanted
-from builder.recorder import Recorder
+from builder.people.listening import Listening, Wanted
+from builder.run.recorder import Recorder
 from tests.runs import small
 
 RATE = 8000

@@ -3,8 +3,8 @@
 import msgspec
 import numpy as np
 
-from builder.annotations import Annotations, Opinion, Wanted
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict
+from builder.people.annotations import Annotations, Opinion, Wanted
 from tests.runs import held, small
 
 

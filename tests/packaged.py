@@ -15,7 +15,7 @@ import soundfile
 import yaml
 
 import deepdialogue
-from builder.index import CLIPS, path_of, write_index
+from builder.dataset.index import CLIPS, path_of, write_index
 from deepdialogue import LABELS, Labels
 
 RATE = 24_000

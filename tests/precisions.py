@@ -2,7 +2,7 @@
 
 import pytest
 
-from builder.precision import refusal
+from builder.plugins.precision import refusal
 
 
 def able_to_work_in(dtype):

@@ -24,19 +24,19 @@ _IMPORTED = (
     "charset_normalizer",
     "rensa",
     "builder.__main__",
-    "builder.mastering",
+    "builder.stages._mastering",
     "builder.pipeline",
-    "builder.recorder",
-    "builder.validation",
-    "builder.llm.rehearsal",
-    "builder.tts.espeak",
-    "builder.web.annotate",
-    "builder.web.explore",
-    "builder.web.listen",
+    "builder.run.recorder",
+    "builder.dataset.validation",
+    "builder.plugins.llm.rehearsal",
+    "builder.plugins.tts.espeak",
+    "builder.people.pages.annotate",
+    "builder.people.pages.explore",
+    "builder.people.pages.listen",
     *(
-        f"builder.{kind.name}.{module.stem}"
-        for kind in map(Path(builder.__file__).parent.joinpath, ("checks", "commands", "judges", "stages"))
-        for module in sorted(kind.glob("[!_]*.py"))
+        f"builder.{kind}.{module.stem}".replace("/", ".")
+        for kind in ("plugins/checks", "commands", "plugins/judges", "stages")
+        for module in sorted((Path(builder.__file__).parent / kind).glob("[!_]*.py"))
     ),
 )
 
@@ -118,8 +118,8 @@ def environment():
 
 
 def _do(do, arguments, cwd, variables, out, err):
-    from builder import gallery
     from builder.__main__ import main
+    from builder.evidence import gallery
 
     gc.freeze()  # else the collector goes through all that was imported, and so copies it
     gallery.LIBRARY = "no_such_library"

@@ -16,9 +16,9 @@ from huggingface_hub import constants
 
 import deepdialogue
 from builder.__main__ import main
-from builder.dataset import CARD, Index, Manifest, file_sha256, written
-from builder.index import path_of, write_index
-from builder.shards import write_shards
+from builder.dataset.index import path_of, write_index
+from builder.dataset.manifest import CARD, Index, Manifest, file_sha256, written
+from builder.dataset.shards import write_shards
 from tests.packaged import RATE, _flac
 from tests.packaged import rows as plain_rows
 

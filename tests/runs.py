@@ -10,8 +10,8 @@ from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.scenario import scenarios
 from builder.core.speech import Take
 from builder.core.verdict import Acceptance
-from builder.recorder import Recorder
-from builder.run import Run
+from builder.run.folder import Run
+from builder.run.recorder import Recorder
 from tests.published import noise
 
 RATE = 24_000

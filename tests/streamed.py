@@ -9,9 +9,9 @@ from unittest import mock
 import numpy as np
 
 import deepdialogue
-from builder import index, shards
-from builder.audio import encode
 from builder.core.row import Row
+from builder.dataset import index, shards
+from builder.run.audio import encode
 
 RATE = 24_000
 DOMAINS = ("art", "cooking", "travel", "work")

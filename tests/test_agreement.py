@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import cohen_kappa_score
 
-import builder.agreement
-from builder.agreement import (
+import builder.core.agreement
+from builder.core.agreement import (
     FEWEST_DIALOGUES,
     Resamples,
     agreement,
@@ -129,7 +129,7 @@ def test_cohens_kappa_is_that_of_cohens_own_table():
 
 def test_weighted_kappa_is_that_of_cohens_own_table_and_weights():
     graver = np.array([[0.0, 1, 3], [1, 0, 6], [3, 6, 0]])
-    assert builder.agreement._corrected(COHEN[None], graver) == pytest.approx(0.348, abs=5e-4)
+    assert builder.core.agreement._corrected(COHEN[None], graver) == pytest.approx(0.348, abs=5e-4)
 
 
 @given(st.permutations([1, 1, 1, 2, 2, 3, 3, 3, 4, 5, 5]), st.permutations([1, 1, 1, 2, 2, 3, 3, 3, 4, 5, 5]))
@@ -274,7 +274,7 @@ def test_there_is_no_interval_where_too_many_resamples_say_nothing():
 
 @pytest.mark.parametrize(("turns", "missing"), [(1, 0), (4, 0.1)])
 def test_the_interval_is_that_of_dialogues_drawn_again_the_long_way(monkeypatch, turns, missing):
-    monkeypatch.setattr(builder.agreement, "RESAMPLES", 60)
+    monkeypatch.setattr(builder.core.agreement, "RESAMPLES", 60)
     ratings, resamples = noisy(12, turns=turns, missing=missing), Resamples(SEED)
     drawn = resamples.counts(12).T.astype(int)
     assert (drawn.sum(1) == 12).all()

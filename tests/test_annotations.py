@@ -7,8 +7,13 @@ import msgspec
 import pytest
 
 from builder.__main__ import main
-from builder.agreement import agreement, consensus
-from builder.annotations import (
+from builder.core.agreement import agreement, consensus
+from builder.core.annotation import latest
+from builder.core.criterion import Criterion
+from builder.core.speech import Clip, Recording
+from builder.core.verdict import Acceptance, Review, Verdict
+from builder.errors import ConfigError, RunError
+from builder.people.annotations import (
     Annotations,
     Opinion,
     Wanted,
@@ -19,11 +24,6 @@ from builder.annotations import (
     standings,
     voices,
 )
-from builder.core.annotation import latest
-from builder.core.criterion import Criterion
-from builder.core.speech import Clip, Recording
-from builder.core.verdict import Acceptance, Review, Verdict
-from builder.errors import ConfigError, RunError
 from tests.commands import tree
 from tests.runs import held, small
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from builder.audio import AudioFiles, decode, encode, read_wav, sha256_of
 from builder.errors import RunError, SourceError
+from builder.run.audio import AudioFiles, decode, encode, read_wav, sha256_of
 
 SAMPLE = Path(__file__).parents[1] / ".." / "shared" / "published-sample"
 
@@ -350,7 +350,7 @@ def test_a_clip_that_does_not_fit_on_the_disk_leaves_no_trace(folder):
     program = (
         "import resource, sys\n"
         "from pathlib import Path\n"
-        "from builder.audio import AudioFiles\n"
+        "from builder.run.audio import AudioFiles\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (1000, 1000))\n"
         "with AudioFiles(Path(sys.argv[1])) as files:\n"
         "    files.append(b'a' * 600)\n"

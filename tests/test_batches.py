@@ -3,8 +3,8 @@ import threading
 
 import pytest
 
-from builder.batches import Batches
 from builder.errors import SynthesisError
+from builder.remote.batches import Batches
 from tests.patience import PATIENCE_S
 
 

@@ -12,8 +12,6 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from builder.annotations import Annotations, Opinion, Wanted
-from builder.card import front_matter
 from builder.core.bias import bias
 from builder.core.licence import non_commercial
 from builder.core.markdown import markdown
@@ -22,13 +20,15 @@ from builder.core.speech import Measured
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict
 from builder.core.version import Release, with_versions, without_versions
 from builder.core.vocabulary import Pairing
-from builder.dataset import describe, read_manifest
-from builder.panel import asked, panel, told
-from builder.recorder import Recorder
-from builder.run import Failure, Run
+from builder.dataset.manifest import describe, read_manifest
+from builder.dataset.validation import validate
+from builder.evidence.card import front_matter
+from builder.evidence.panel import asked, panel, told
+from builder.people.annotations import Annotations, Opinion, Wanted
+from builder.run.folder import Failure, Run
+from builder.run.recorder import Recorder
 from builder.stages.judge import judge
 from builder.stages.package import package
-from builder.validation import validate
 from tests.commands import tree
 from tests.heard import heard, measured, speak
 from tests.marked import marked
@@ -43,7 +43,7 @@ def card(run):
 @pytest.fixture
 def drawing(monkeypatch):
     pytest.importorskip("matplotlib")
-    monkeypatch.setattr("builder.gallery.LIBRARY", "matplotlib")
+    monkeypatch.setattr("builder.evidence.gallery.LIBRARY", "matplotlib")
 
 
 def test_what_failed_is_counted_where_it_failed_and_what_is_owed_is_not_called_a_failure(tmp_path):
@@ -422,7 +422,7 @@ def test_without_matplotlib_the_card_has_its_tables_and_points_to_no_figure(tmp_
         assert "| emotion | followed by |" in text
         assert "| turns | dialogues |" in text
         pytest.importorskip("matplotlib")
-        monkeypatch.setattr("builder.gallery.LIBRARY", "matplotlib")
+        monkeypatch.setattr("builder.evidence.gallery.LIBRARY", "matplotlib")
         assert asyncio.run(package(run)).done, "what can be drawn now is drawn"
 
 

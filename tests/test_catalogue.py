@@ -13,14 +13,14 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from builder.annotations import Annotations, Opinion, Wanted
-from builder.audio import decode
-from builder.catalogue import ORDERS, OUTCOMES, Catalogue, Filters
 from builder.core.scenario import Scenario
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict
-from builder.dataset import read_manifest, write_manifest
+from builder.dataset.manifest import read_manifest, write_manifest
 from builder.errors import DatasetError, SourceError
-from builder.run import Failure, Run
+from builder.people.annotations import Annotations, Opinion, Wanted
+from builder.people.catalogue import ORDERS, OUTCOMES, Catalogue, Filters
+from builder.run.audio import decode
+from builder.run.folder import Failure, Run
 from builder.stages.package import package
 from tests.commands import tree
 from tests.runs import held, laid, small, speak

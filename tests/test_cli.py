@@ -16,7 +16,7 @@ import pytest
 
 from builder.__main__ import _parser, main
 from builder.core.dialogue import Dialogue
-from builder.run import Run
+from builder.run.folder import Run
 from tests.commands import (
     REHEARSAL,
     deepdialogue,

@@ -7,8 +7,8 @@ import warnings
 import pytest
 
 import deepdialogue
-from builder.card import contract_of
-from builder.dataset import read_manifest
+from builder.dataset.manifest import read_manifest
+from builder.evidence.card import contract_of
 from builder.stages.package import package
 from tests.heard import heard
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from builder.dataset import Index, Manifest, Shard, describe, read_manifest, strays, write_manifest
+from builder.dataset.manifest import Index, Manifest, Shard, describe, read_manifest, strays, write_manifest
 from builder.errors import DatasetError
 
 

@@ -9,14 +9,14 @@ import msgspec
 import pytest
 from rich.console import Console
 
-from builder.annotations import Annotations, Opinion, Wanted
 from builder.config import Speech
 from builder.core.speech import Recording
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict
-from builder.decisions import changed, changes, show_changes, show_rules
 from builder.errors import ConfigError, RunError
+from builder.evidence.decisions import changed, changes, show_changes, show_rules
+from builder.people.annotations import Annotations, Opinion, Wanted
 from builder.records import convert
-from builder.run import Run
+from builder.run.folder import Run
 from tests.commands import deepdialogue, tree
 from tests.commands import study as study_file
 from tests.runs import held, small

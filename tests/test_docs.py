@@ -18,22 +18,22 @@ import pytest
 import soundfile
 from msgspec import inspect
 
-import builder.judges
+import builder.plugins.judges
 import deepdialogue
 from builder.__main__ import _parser
-from builder.checks import Check
 from builder.config import Site, Study, load_site, load_study, resources
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.reply import Breach
 from builder.core.verdict import Acceptance
+from builder.dataset.index import CLIPS
 from builder.errors import ConfigError
-from builder.index import CLIPS
-from builder.judges import Context, Judge
-from builder.llm import Backend
-from builder.measures import Measure
 from builder.plugins import find, make, names
+from builder.plugins.checks import Check
+from builder.plugins.judges import Context, Judge
+from builder.plugins.llm import Backend
+from builder.plugins.measures import Measure
+from builder.plugins.tts import Engine
 from builder.records import convert
-from builder.tts import Engine
 from tests.packaged import RATE, package, rows
 
 ROOT = Path(__file__).parents[1]
@@ -257,11 +257,11 @@ def test_every_column_of_a_turn_row_and_of_the_index_is_told_with_its_type_and_n
 def test_the_plugin_of_the_page_is_found_configured_and_judges(tmp_path, monkeypatch):
     (code,) = python(STUDY)
     (tmp_path / "question.py").write_text(code)
-    monkeypatch.setattr(builder.judges, "__path__", [*builder.judges.__path__, str(tmp_path)])
+    monkeypatch.setattr(builder.plugins.judges, "__path__", [*builder.plugins.judges.__path__, str(tmp_path)])
     # What importing it leaves behind is noted here, to be taken away at the end.
-    monkeypatch.setattr(builder.judges, "question", None, raising=False)
-    monkeypatch.setitem(sys.modules, "builder.judges.question", None)
-    monkeypatch.delitem(sys.modules, "builder.judges.question")
+    monkeypatch.setattr(builder.plugins.judges, "question", None, raising=False)
+    monkeypatch.setitem(sys.modules, "builder.plugins.judges.question", None)
+    monkeypatch.delitem(sys.modules, "builder.plugins.judges.question")
     with pytest.raises(ConfigError, match=r"judges\.question: .*min_questions.* 0"):
         make(Judge, {"min_questions": 0}, "judges.question", default="question")
     judge = make(Judge, {"min_questions": 2}, "judges.question", default="question")

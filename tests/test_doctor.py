@@ -8,8 +8,8 @@ import pytest
 from rich.console import Console
 
 from builder.config import Site, load_study
-from builder.doctor import doctor, show_findings
 from builder.errors import ConfigError
+from builder.run.doctor import doctor, show_findings
 from tests.llm.asking import free_url
 from tests.patience import PATIENCE_S
 from tests.servers.loopback import answer

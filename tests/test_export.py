@@ -22,11 +22,11 @@ from builder.config import load_study
 from builder.core.scenario import parse_id, split_of
 from builder.core.speech import Take
 from builder.core.verdict import Review, Verdict
-from builder.dataset import read_manifest
+from builder.dataset.export import METADATA, OPTIONS, Options, export
+from builder.dataset.manifest import read_manifest
 from builder.errors import ConfigError, DatasetError, RunError
-from builder.export import METADATA, OPTIONS, Options, export
-from builder.recorder import Recorder
-from builder.run import Run, Tally
+from builder.run.folder import Run, Tally
+from builder.run.recorder import Recorder
 from builder.stages.ingest import ingest
 from builder.stages.package import package
 from tests.commands import environment, tree
@@ -398,7 +398,7 @@ def test_a_dialogue_that_the_run_has_since_spoken_is_added(dialogues, tmp_path):
 KILLED = """
 import os, sys
 from pathlib import Path
-from builder.export import Options, export
+from builder.dataset.export import Options, export
 sync, calls = os.fsync, []
 def fsync(fd):
     calls.append(fd)

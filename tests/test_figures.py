@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from builder.config import load_study
-from builder.evidence import Bars, Forest, Heat, Lines, Series
-from builder.figures import drawn, written
+from builder.evidence.figures import drawn, written
+from builder.evidence.findings import Bars, Forest, Heat, Lines, Series
 
 pytest.importorskip("matplotlib")
 VOCABULARY = load_study("deepdialogue").vocabulary

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from builder.__main__ import main
+from builder.commands._folders import run_folder
+from builder.dataset.destination import writable
 from builder.errors import ConfigError, DatasetError
-from builder.folders import run_folder, writable
 from tests.commands import tree
 
 DATASET = '{"study":"quickstart","shards":[]}'

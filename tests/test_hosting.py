@@ -8,9 +8,9 @@ from rich.console import Console
 
 from builder.config import load_study
 from builder.errors import ConfigError, EndpointError, ItemError
-from builder.hosting import Fleet, endpoints, read_hosting
-from builder.llm import Backend
+from builder.hub.hosting import Fleet, endpoints, read_hosting
 from builder.plugins import make
+from builder.plugins.llm import Backend
 from tests.patience import PATIENCE_S
 from tests.servers.endpoints_api import EndpointsAPI
 from tests.servers.loopback import answer, drop

@@ -6,8 +6,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from builder.dataset.index import CLIPS, DIALOGUES, digests, path_of, read_index, write_index
 from builder.errors import DatasetError
-from builder.index import CLIPS, DIALOGUES, digests, path_of, read_index, write_index
 from deepdialogue import DOMAINS, EMOTIONS, PAIRINGS, RAVDESS, SPEAKERS
 from tests.spoken import text_row
 

@@ -8,9 +8,9 @@ from builder.core.chat import Actor, conversation
 from builder.core.prompt import Completion, Decoding, Message, Prompt
 from builder.core.scenario import scenarios
 from builder.errors import ReplyError
-from builder.journal import Answered, Journal
-from builder.ledger import Ledger, Ledgers
-from builder.run import Run
+from builder.run.folder import Run
+from builder.run.journal import Answered, Journal
+from builder.run.ledger import Ledger, Ledgers
 from tests.runs import small
 
 

@@ -13,8 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import RunError
-from builder.ledger import Ledger
 from builder.records import Record
+from builder.run.ledger import Ledger
 
 
 class Note(Record):
@@ -258,8 +258,8 @@ def test_what_is_written_now_and_then_is_on_the_disk_at_once_and_what_is_written
         synced.append(now)
         fdatasync(fd)
 
-    monkeypatch.setattr("builder.ledger.time.monotonic", lambda: now)
-    monkeypatch.setattr("builder.ledger.os.fdatasync", counted)
+    monkeypatch.setattr("builder.run.ledger.time.monotonic", lambda: now)
+    monkeypatch.setattr("builder.run.ledger.os.fdatasync", counted)
     with notes(tmp_path / "notes.jsonl") as ledger:
         synced.clear()
         for now in (160.0, 220.0, 220.1, 220.2, 221.0, 221.5):
@@ -278,6 +278,6 @@ def test_a_line_that_a_thread_writes_while_the_disk_is_waited_for_reaches_the_di
                 ledger.append("b", Note(id="b"))
 
         ledger.append("a", Note(id="a"))
-        monkeypatch.setattr("builder.ledger.os.fdatasync", slow)
+        monkeypatch.setattr("builder.run.ledger.os.fdatasync", slow)
         ledger.sync()
     assert synced[-1] == (tmp_path / "notes.jsonl").stat().st_size

@@ -16,9 +16,9 @@ from statsmodels.stats.proportion import proportion_confint
 from builder.__main__ import main
 from builder.core.listening import Answer, Spoken, Trial
 from builder.errors import ConfigError, RunError
-from builder.ledger import Ledger
-from builder.listening import CANNOT_TELL, Plan, found, results
-from builder.run import Run
+from builder.people.listening import CANNOT_TELL, Plan, found, results
+from builder.run.folder import Run
+from builder.run.ledger import Ledger
 from tests.listened import CONFIGS, opened, replied, say, speak, study
 from tests.runs import held
 
@@ -46,7 +46,7 @@ def test_a_listener_goes_on_where_the_answers_end(run):
 
 def test_an_answer_is_on_the_disk_before_it_counts(run, monkeypatch):
     calls = []
-    monkeypatch.setattr("builder.ledger.os.fdatasync", calls.append)
+    monkeypatch.setattr("builder.run.ledger.os.fdatasync", calls.append)
     with opened(run, trials=12) as listening:
         path = run.folder / "listening" / "ash.jsonl"
         for number in range(1, 4):

@@ -8,7 +8,7 @@ import shutil
 import pytest
 
 from builder.errors import EndpointError, ProtocolError
-from builder.llm.openai import OpenAI
+from builder.plugins.llm.openai import OpenAI
 from tests.commands import deepdialogue, site, study
 from tests.llm.asking import SCHEMA, a_model, a_prompt, ask, opened
 from tests.servers.llama_server import NEEDS, LlamaServer, make_speaker

@@ -6,8 +6,7 @@ from html.parser import HTMLParser
 import pytest
 
 from builder.core.dialogue import Turn
-from builder.markup import chat, text
-from builder.palette import COLOURS, ink
+from builder.people.markup import COLOURS, chat, ink, text
 
 RAVDESS = {"furious": "angry", "blue": "sad", '"><script>': "calm"}
 TURNS = (

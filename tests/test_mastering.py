@@ -13,7 +13,7 @@ from builder.core.emotion import Emotion
 from builder.core.sound import stretches
 from builder.core.speech import Line, Mastering, Voice, Waveform, cut, join, pauses
 from builder.errors import ConfigError
-from builder.mastering import master
+from builder.stages._mastering import master
 
 pyloudnorm = pytest.importorskip("pyloudnorm", reason="the extra 'mastering' is not installed")
 
@@ -42,7 +42,7 @@ def tone(seconds: float, level: float = 0.2, hertz: float = 440.0, before_s: flo
 def spoken() -> list[Waveform]:
     """A dialogue of two rehearsal voices, angry and sad."""
     pytest.importorskip("espeakng_loader", reason="the extra 'rehearsal' is not installed")
-    from builder.tts.espeak import Espeak
+    from builder.plugins.tts.espeak import Espeak
 
     voices = Voice(name="Anna", sex="female"), Voice(name="Robert", sex="male")
     moods = ((-0.6, 0.8), (0.0, 0.0), (-0.7, -0.5), (0.7, 0.8))

@@ -11,17 +11,17 @@ from contextlib import suppress
 import pytest
 from rich.console import Console
 
+from builder.commands._views import show_status
 from builder.core.prompt import Completion, Decoding, Message, Prompt
 from builder.core.usage import Budget, Price, Usage
 from builder.core.vocabulary import Model
 from builder.errors import BudgetError, ConfigError, EndpointError
-from builder.llm.rehearsal import Rehearsal
-from builder.meter import Beat, Meter, Pulse, read_pulse, read_usage
+from builder.plugins.llm.rehearsal import Rehearsal
 from builder.records import encode
 from builder.remote.room import Room, TryError
-from builder.replicas import Replica
-from builder.run import Run
-from builder.views import show_status
+from builder.run.folder import Run
+from builder.run.meter import Beat, Meter, Pulse, read_pulse, read_usage
+from builder.run.replicas import Replica
 from tests.runs import small
 
 PROMPT = Prompt(
@@ -306,7 +306,7 @@ def test_a_kill_loses_what_was_not_yet_written_down_and_no_more(tmp_path):
         import asyncio, os, signal, sys
         from pathlib import Path
         from tests.test_meter import PROMPT, Desk
-        from builder.meter import Meter
+        from builder.run.meter import Meter
 
         async def ask():
             meter = Meter(Path(sys.argv[1]), every_s=3600)

@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import builder.panel
-from builder.agreement import Resamples, alpha, calibrate, consensus, is_fitted_on
+import builder.evidence.panel
+from builder.core.agreement import Resamples, alpha, calibrate, consensus, is_fitted_on
 from builder.core.annotation import Annotation
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict, decide, panel_score
-from builder.panel import asked, calibrated, calibration, panel, toml
+from builder.evidence.panel import asked, calibrated, calibration, panel, toml
 from builder.records import convert
 from tests.runs import held, small
 
@@ -108,7 +108,7 @@ def test_where_turns_are_scored_their_agreement_is_of_turns():
 def test_of_many_dialogues_a_fixed_number_is_drawn_the_same_whatever_their_order(monkeypatch):
     reviews, _ = opinions()
     whole = panel(reviews.values(), JUDGES, SEED)
-    monkeypatch.setattr(builder.panel, "MOST_DIALOGUES", 60)
+    monkeypatch.setattr(builder.evidence.panel, "MOST_DIALOGUES", 60)
     some = panel(reviews.values(), JUDGES, SEED)
     assert (some.shared, some.drawn, some.alphas["emotion"].items) == (200, 60, 60)
     assert some == panel(list(reviews.values())[::-1], JUDGES, SEED)
@@ -174,7 +174,7 @@ def test_a_mean_in_tenths_reaches_a_threshold_in_tenths_if_and_only_if_the_mean_
         Verdict(judge=f"judge {n}", scores={"coherence": score / 10}) for n, score in enumerate(scores)
     )
     review = Review(id=ids(1)[0], verdicts=verdicts)
-    reached = builder.panel._tenths(panel_score(review, "coherence", rule)) >= tenth / 10
+    reached = builder.evidence.panel._tenths(panel_score(review, "coherence", rule)) >= tenth / 10
     assert reached == (decide(review, rule).outcome == "accepted")
 
 

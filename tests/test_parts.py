@@ -12,8 +12,8 @@ from builder.core.part import Part
 from builder.core.prompt import Completion, Decoding, Prompt
 from builder.core.usage import Budget
 from builder.errors import BudgetError, RunError, SourceError
-from builder.meter import Meter, read_usage
-from builder.run import Failure, Run
+from builder.run.folder import Failure, Run
+from builder.run.meter import Meter, read_usage
 from builder.stages.judge import judge
 from tests.commands import REHEARSAL, deepdialogue, kill, lines, site, started, study, tree, wait_for
 from tests.runs import held, small

@@ -7,10 +7,10 @@ pytest.importorskip("transformers", reason="the extra 'transformers' is not inst
 
 from builder.core.speech import Voice  # noqa: E402
 from builder.errors import ConfigError  # noqa: E402
-from builder.llm.transformers import Transformers  # noqa: E402
-from builder.precision import HALF, device, fitted, refusal  # noqa: E402
-from builder.tts.orpheus import Orpheus  # noqa: E402
-from builder.tts.xtts import Xtts  # noqa: E402
+from builder.plugins.llm.transformers import Transformers  # noqa: E402
+from builder.plugins.precision import HALF, device, fitted, refusal  # noqa: E402
+from builder.plugins.tts.orpheus import Orpheus  # noqa: E402
+from builder.plugins.tts.xtts import Xtts  # noqa: E402
 from tests.llm.asking import a_model  # noqa: E402
 from tests.precisions import able_to_work_in  # noqa: E402
 
@@ -18,7 +18,7 @@ from tests.precisions import able_to_work_in  # noqa: E402
 @pytest.fixture
 def unable(monkeypatch):
     """A CPU that cannot work in half precision, whatever this one can."""
-    monkeypatch.setattr("builder.precision.refusal", lambda *_: "no instructions for it")
+    monkeypatch.setattr("builder.plugins.precision.refusal", lambda *_: "no instructions for it")
 
 
 async def ask(model):

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 import pytest
 
 from builder.errors import EndpointError, ProtocolError
-from builder.llm.openai import OpenAI
+from builder.plugins.llm.openai import OpenAI
 from tests.commands import deepdialogue, site, study
 from tests.llm.asking import a_model, a_prompt, ask, opened
 from tests.servers.transformers_serve import NEEDS, TransformersServe, make_talker

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from builder.audio import AudioFiles
 from builder.core.speech import Recording, Take
 from builder.errors import SourceError
-from builder.ledger import Ledger, Ledgers
-from builder.recorder import Recorder
+from builder.run.audio import AudioFiles
+from builder.run.ledger import Ledger, Ledgers
+from builder.run.recorder import Recorder
 
 
 def keep(recorder, id, rate_hz):

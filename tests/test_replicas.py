@@ -7,12 +7,12 @@ from contextlib import asynccontextmanager
 import msgspec
 import pytest
 
-from builder import replicas
 from builder.core.prompt import Completion
 from builder.errors import ConfigError, EndpointError, ProtocolError
-from builder.llm import Backend
-from builder.llm.tgi import TGI
-from builder.replicas import Breaker, Replicas, open_replicas
+from builder.plugins.llm import Backend
+from builder.plugins.llm.tgi import TGI
+from builder.run import replicas
+from builder.run.replicas import Breaker, Replicas, open_replicas
 from tests.llm.asking import HUB_ID, SHA, a_model, a_prompt, free_url
 from tests.servers.tgi import TGIServer
 

@@ -10,9 +10,9 @@ import pytest
 
 from builder.core.scenario import parse_id
 from builder.errors import ConfigError
-from builder.evidence import Absent, Options, names
-from builder.report import PAGE, report
-from builder.run import Run
+from builder.evidence.findings import Absent, Options, names
+from builder.evidence.report import PAGE, report
+from builder.run.folder import Run
 from tests.commands import deepdialogue, tree
 from tests.evidence.judging import broken, judged, review, study
 from tests.runs import speak
@@ -183,7 +183,7 @@ def test_what_fails_on_the_way_leaves_the_old_report(folder, tmp_path, monkeypat
     with Run(folder, writable=False) as run:
         report(run, out, Options(), ["duplicates"])
         before = tree(tmp_path)
-        monkeypatch.setattr("builder.whole.sync", lambda path: path.unlink() or 1 / 0)
+        monkeypatch.setattr("builder.files.sync", lambda path: path.unlink() or 1 / 0)
         with pytest.raises((ZeroDivisionError, OSError)):
             report(run, out, Options(), ["duplicates"])
     assert tree(tmp_path) == before

@@ -12,9 +12,9 @@ import pytest
 from builder.config import Speech, load_site
 from builder.core.dialogue import Dialogue
 from builder.errors import ConfigError, EndpointError, ProtocolError, ReplyError, RunError
-from builder.journal import Answered
-from builder.ledger import Ledger
-from builder.run import Failure, Run
+from builder.run.folder import Failure, Run
+from builder.run.journal import Answered
+from builder.run.ledger import Ledger
 from builder.stages.judge import judge
 from tests.commands import deepdialogue, tree
 from tests.patience import PATIENCE_S

@@ -6,14 +6,14 @@ from pathlib import Path
 
 import pytest
 
-import builder.llm
+import builder.plugins.llm
 from benchmarks import ahead, clock
 from benchmarks.fleet import Server, Service, Troubles, shared_out
 from benchmarks.scale import Case, simulate
-from builder import shards
 from builder.core.prompt import Decoding, Message, Prompt
+from builder.dataset import shards
 from builder.remote.room import Place, Room, TryError
-from builder.share import _desk
+from builder.run.share import _desk
 from builder.stages import generate
 
 PAGE = Path(__file__).parents[1] / "docs" / "scale.md"
@@ -134,10 +134,10 @@ def test_endpoints_are_shared_out_by_work_and_every_model_has_one():
 @pytest.fixture
 def plugins(monkeypatch):
     """Whatever the simulation adds to the folder of backends is taken away again."""
-    monkeypatch.setattr(builder.llm, "__path__", list(builder.llm.__path__))
-    monkeypatch.setattr(builder.llm, "simulated", None, raising=False)
-    monkeypatch.setitem(sys.modules, "builder.llm.simulated", None)
-    monkeypatch.delitem(sys.modules, "builder.llm.simulated")
+    monkeypatch.setattr(builder.plugins.llm, "__path__", list(builder.plugins.llm.__path__))
+    monkeypatch.setattr(builder.plugins.llm, "simulated", None, raising=False)
+    monkeypatch.setitem(sys.modules, "builder.plugins.llm.simulated", None)
+    monkeypatch.delitem(sys.modules, "builder.plugins.llm.simulated")
 
 
 @pytest.mark.parametrize(("processes", "rough"), [(1, False), (3, True)])

@@ -6,10 +6,10 @@ import pytest
 from builder.config import Site, load_study
 from builder.core.usage import Budget
 from builder.errors import BudgetError, ConfigError
-from builder.llm.rehearsal import Rehearsal
-from builder.llm.tgi import TGI
-from builder.run import Run
-from builder.served import Served, Voice
+from builder.plugins.llm.rehearsal import Rehearsal
+from builder.plugins.llm.tgi import TGI
+from builder.run.folder import Run
+from builder.run.served import Served, Voice
 from builder.stages.generate import generate
 from builder.stages.judge import judge
 from tests.runs import held, small

@@ -17,11 +17,11 @@ import pytest
 import yaml
 
 from builder.config import load_study
-from builder.hosting import Host, Hosting, read_hosting
-from builder.llm import Backend
-from builder.llm.openai import OpenAI
-from builder.llm.tgi import TGI
+from builder.hub.hosting import Host, Hosting, read_hosting
 from builder.plugins import make
+from builder.plugins.llm import Backend
+from builder.plugins.llm.openai import OpenAI
+from builder.plugins.llm.tgi import TGI
 from tests.commands import wait_for
 from tests.patience import PATIENCE_S
 

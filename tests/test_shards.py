@@ -10,10 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import deepdialogue
-from builder import shards
+from builder.dataset import shards
+from builder.dataset.index import CLIPS, DIALOGUES, digests, offsets
+from builder.dataset.shards import FILE_BYTES, GROUP_BYTES, TURN_BYTES, write_shards
 from builder.errors import DatasetError
-from builder.index import CLIPS, DIALOGUES, digests, offsets
-from builder.shards import FILE_BYTES, GROUP_BYTES, TURN_BYTES, write_shards
 from tests.spoken import CONTRACT, RATE, TEXTS, row, text_row
 
 SIZE = 10_000

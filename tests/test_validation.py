@@ -9,9 +9,9 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.core.version import Release
-from builder.dataset import CARD, file_sha256, read_manifest, write_manifest
+from builder.dataset.manifest import CARD, file_sha256, read_manifest, write_manifest
+from builder.dataset.validation import validate
 from builder.errors import DatasetError
-from builder.validation import validate
 from tests.commands import REHEARSAL, deepdialogue, site, study
 
 

@@ -7,11 +7,11 @@ import msgspec
 import pytest
 from rich.console import Console
 
+from builder.commands._views import show_dialogue, show_plan, show_status
 from builder.config import Speech
 from builder.core.speech import Measured, Recording
 from builder.core.verdict import Abstention, Review, Verdict
-from builder.run import Failure
-from builder.views import show_dialogue, show_plan, show_status
+from builder.run.folder import Failure
 from tests.runs import held, small
 
 HOSTILE = "[/INST] [red]x[/red] \x1b]0;owned\x07 \x9b2J"

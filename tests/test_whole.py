@@ -4,7 +4,7 @@ import errno
 
 import pytest
 
-from builder.whole import put, replacing
+from builder.files import put, replacing
 
 
 def test_a_file_is_put_in_its_place_and_replaced(tmp_path):

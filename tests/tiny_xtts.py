@@ -17,8 +17,8 @@ import numpy as np
 
 from builder.core.emotion import Emotion
 from builder.core.speech import Line, Voice
-from builder.tts._xtts_synthesizer import SAMPLING
-from builder.tts.xtts import Xtts
+from builder.plugins.tts.xtts import Xtts
+from builder.plugins.tts.xtts.synthesizer import SAMPLING
 
 SENTENCES = "hello there, how are you? i am so happy today, it is great! why? no. the 7 quick foxes jump over my lazy dog."
 

@@ -17,7 +17,7 @@ from benchmarks.fleet import SERVERS, Server
 from builder.core.part import Part
 from builder.core.prompt import Completion, Prompt
 from builder.core.vocabulary import Model
-from builder.llm import Backend, Endpoint
+from builder.plugins.llm import Backend, Endpoint
 from builder.remote import Remote
 from builder.remote.retry import persist
 from builder.remote.room import Room

@@ -34,5 +34,5 @@ class Command(Protocol):
 
 def commands() -> dict[str, Command]:
     """Every verb by name, sorted."""
-    names = sorted(module.name for module in pkgutil.iter_modules(__path__))
+    names = sorted(one.name for one in pkgutil.iter_modules(__path__) if not one.name.startswith("_"))
     return {name: cast("Command", importlib.import_module(f"{__name__}.{name}")) for name in names}

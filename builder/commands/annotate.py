@@ -6,7 +6,7 @@ Law of the file: it parses, calls and prints.
 import argparse
 from pathlib import Path
 
-from builder.folders import to_write
+from builder.commands._folders import to_write
 
 HELP = "serve a page on which people score a sample of a run, and show how far they are"
 EXAMPLES = (
@@ -76,19 +76,19 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.annotations import Wanted, heeded, read_gold, standings
-    from builder.run import Run
+    from builder.people.annotations import Wanted, heeded, read_gold, standings
+    from builder.run.folder import Run
 
     if options.progress:
         from rich.console import Console
 
-        from builder.views import show_standings
+        from builder.commands._views import show_standings
 
         show_standings(
             standings(options.run, options.without), heeded(options.run, options.without).notes, Console()
         )
         return 0
-    from builder.web.annotate import annotate
+    from builder.people.pages.annotate import annotate
 
     wanted = Wanted(
         sample=options.sample,

@@ -7,10 +7,10 @@ import argparse
 
 from rich.console import Console
 
+from builder.commands._folders import to_write
 from builder.config import load_study
 from builder.errors import ConfigError, RunError
-from builder.folders import to_write
-from builder.run import Run
+from builder.run.folder import Run
 
 HELP = "see what another rule of acceptance changes, without asking a judge again, and apply it"
 EXAMPLES = (
@@ -85,7 +85,7 @@ def _threshold(written: str) -> tuple[str, float]:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.decisions import changed, changes, show_changes, show_rules
+    from builder.evidence.decisions import changed, changes, show_changes, show_rules
 
     console = Console()
     others = options.study or options.thresholds or options.rule or options.own or options.yes
@@ -114,10 +114,10 @@ def do(options: argparse.Namespace) -> int:
 
 
 def _calibrate(run: Run, passing: float, without: list[str], console: Console) -> int:
-    from builder.annotations import annotations, heeded
-    from builder.decisions import show_calibration
-    from builder.panel import calibration
-    from builder.views import show_notes
+    from builder.commands._views import show_notes
+    from builder.evidence.decisions import show_calibration
+    from builder.evidence.panel import calibration
+    from builder.people.annotations import annotations, heeded
 
     found = calibration(run, annotations(run.folder, without), passing)
     show_notes(heeded(run.folder, without).notes, console)

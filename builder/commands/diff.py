@@ -27,9 +27,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
+    from builder.hub.difference import difference, told
+    from builder.hub.snapshot import opened
     from builder.records import encode
-    from builder.release.difference import difference, told
-    from builder.release.snapshot import opened
 
     found = difference(opened(options.old), opened(options.new))
     print(encode(found).decode() if options.json else told(found))

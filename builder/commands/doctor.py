@@ -24,7 +24,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.doctor import doctor, show_findings
+    from builder.run.doctor import doctor, show_findings
 
     findings = asyncio.run(doctor(load_study(options.study), load_site(options.site)))
     show_findings(findings, Console())

@@ -30,7 +30,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.hosting import endpoints, read_hosting
+    from builder.hub.hosting import endpoints, read_hosting
 
     site = load_site(options.site)
     hosting = read_hosting(site.endpoints, site.name)

@@ -5,7 +5,7 @@ Law of the file: it parses, calls and prints.
 
 import argparse
 
-from builder.folders import to_read
+from builder.commands._folders import to_read
 
 HELP = "look through a run or a packaged dataset on a page: filter, read, hear, see why one was rejected"
 EXAMPLES = (
@@ -32,7 +32,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.web.explore import explore
+    from builder.people.pages.explore import explore
 
     explore(
         options.source,

@@ -7,8 +7,8 @@ import argparse
 import time
 from pathlib import Path
 
-from builder.folders import to_read
-from builder.progress import say
+from builder.commands._folders import to_read
+from builder.terminal import say
 
 HELP = "write full recordings, one file a dialogue, with RTTM and metadata, for speech tools"
 EXAMPLES = (
@@ -63,7 +63,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.export import Options, export
+    from builder.dataset.export import Options, export
 
     begin = time.monotonic()
     chosen = Options(**{name: getattr(options, name) for name in Options.__struct_fields__})

@@ -7,10 +7,10 @@ import argparse
 import asyncio
 from pathlib import Path
 
+from builder.commands._folders import run_folder, to_write
 from builder.config import load_study
-from builder.folders import run_folder, to_write
-from builder.progress import say
-from builder.run import Run
+from builder.run.folder import Run
+from builder.terminal import say
 
 HELP = "take the published data, text and recordings, into a run: from the Hub, or from folders"
 EXAMPLES = (
@@ -63,7 +63,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.origin import where
+    from builder.hub.address import where
     from builder.stages.ingest import Chosen, flagged, ingest
 
     sources = [where(source) for source in options.sources]

@@ -16,15 +16,16 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from builder.commands._folders import to_write
+from builder.dataset.destination import writable
 from builder.errors import ConfigError
-from builder.folders import to_write, writable
-from builder.progress import say
+from builder.files import put
 from builder.records import convert, encode
-from builder.run import Run
-from builder.whole import put
+from builder.run.folder import Run
+from builder.terminal import say
 
 if TYPE_CHECKING:
-    from builder.listening import Result, Results
+    from builder.people.listening import Result, Results
 
 HELP = "let people hear two configs blind: the emotion, naturalness and preference; and print what they found"
 EXAMPLES = (
@@ -95,9 +96,9 @@ def do(options: argparse.Namespace) -> int:
 
 
 def _serve(run: Run, options: argparse.Namespace) -> None:
-    from builder.listening import Listening, Wanted
-    from builder.web._accounts import passwords
-    from builder.web.listen import listen
+    from builder.people.listening import Listening, Wanted
+    from builder.people.pages._accounts import passwords
+    from builder.people.pages.listen import listen
 
     asked = {name: getattr(options, name) for name in Wanted.__struct_fields__}
     wanted = convert(asked, Wanted, "deepdialogue listen")
@@ -114,9 +115,9 @@ def _serve(run: Run, options: argparse.Namespace) -> None:
 
 
 def _show(run: Run, options: argparse.Namespace) -> None:
-    from builder.agreement import FEWEST_DIALOGUES
-    from builder.listening import results
-    from builder.views import show_notes
+    from builder.commands._views import show_notes
+    from builder.core.agreement import FEWEST_DIALOGUES
+    from builder.people.listening import results
 
     found, console = results(run, options.without), Console()
     first, second = found.configs

@@ -7,8 +7,8 @@ import argparse
 import time
 from pathlib import Path
 
-from builder.folders import run_folder
-from builder.progress import say
+from builder.commands._folders import run_folder
+from builder.terminal import say
 
 HELP = "bring a shared run into a folder of one's own, or what is new of it"
 EXAMPLES = (
@@ -28,7 +28,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.share import Share
+    from builder.run.share import Share
 
     begin = time.monotonic()
     heads = Share(options.url).pull(run_folder(options.run, "RUN"), audio=options.audio)

@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 
 from builder.core.version import Version
-from builder.progress import say
+from builder.terminal import say
 
 HELP = "publish a packaged dataset on the Hub: one commit and one tag, or nothing that anybody sees"
 EXAMPLES = (
@@ -61,8 +61,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.release.push import Options, plan, publish, told
-    from builder.release.repository import Repository
+    from builder.hub.push import Options, plan, publish, told
+    from builder.hub.repository import Repository
 
     chosen = Options(**{name: getattr(options, name) for name in Options._fields})
     decided = plan(options.folder, Repository(options.repository), chosen)

@@ -6,10 +6,10 @@ Law of the file: it parses, calls and prints.
 import argparse
 from pathlib import Path
 
-from builder.evidence import Absent, Options, names
-from builder.folders import inside, to_read
+from builder.commands._folders import inside, to_read
+from builder.evidence.findings import Absent, Options, names
 from builder.records import convert
-from builder.run import Run
+from builder.run.folder import Run
 
 HELP = "write the evidence on one page: retention, quality, agreement, speech, a sample to hear"
 EXAMPLES = (
@@ -71,7 +71,7 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.report import PAGE, report
+    from builder.evidence.report import PAGE, report
 
     asked = {"sample": options.sample, "audio_mb": options.audio_mb, "without": options.without}
     if options.concreteness:

@@ -7,9 +7,9 @@ import argparse
 
 from rich.console import Console
 
-from builder.folders import to_read
-from builder.run import Run
-from builder.views import show_dialogue
+from builder.commands._folders import to_read
+from builder.commands._views import show_dialogue
+from builder.run.folder import Run
 
 HELP = "show one dialogue, its emotions in colour"
 EXAMPLES = ("deepdialogue show runs/quickstart travel_1_7",)

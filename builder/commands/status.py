@@ -8,11 +8,11 @@ from pathlib import Path
 
 from rich.console import Console
 
+from builder.commands._folders import to_read
+from builder.commands._views import show_status
 from builder.errors import ConfigError
 from builder.files import listed
-from builder.folders import to_read
-from builder.run import Run
-from builder.views import show_status
+from builder.run.folder import Run
 
 HELP = "show how far a run is and what failed"
 EXAMPLES = ("deepdialogue status", "deepdialogue status runs/paper")

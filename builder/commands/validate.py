@@ -6,7 +6,7 @@ Law of the file: it parses, calls and prints.
 import argparse
 from pathlib import Path
 
-from builder.progress import say
+from builder.terminal import say
 
 HELP = "check a dataset folder: schema, counts, checksums, and that all audio decodes"
 EXAMPLES = ("deepdialogue validate dist/deepdialogue",)
@@ -19,8 +19,8 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
-    from builder.dataset import describe
-    from builder.validation import validate
+    from builder.dataset.manifest import describe
+    from builder.dataset.validation import validate
 
     faults = validate(options.folder)
     for fault in faults:

@@ -17,10 +17,10 @@ from builder.core.draw import seed_of
 from builder.core.prompt import Completion, Decoding, Message, Prompt, check_template, fill
 from builder.core.reply import breach, clean
 from builder.core.scenario import Scenario
+from builder.core.values import Attempts, Prose, Words
 from builder.core.vocabulary import Domain
 from builder.errors import ReplyError
 from builder.records import Record
-from builder.values import Attempts, Prose, Words
 
 _THINKS = (
     ": its tokens ran out before it had thought to the end: stop its thinking by the line that doctor names, or raise"

@@ -3,8 +3,8 @@
 Law of the file: a criterion asks one question, and says what its scores mean.
 """
 
+from builder.core.values import Prose
 from builder.records import Record
-from builder.values import Prose
 
 
 class Criterion(Record):

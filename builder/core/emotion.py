@@ -10,9 +10,9 @@ from typing import Annotated, Literal
 import msgspec
 
 from builder.core.draw import Draw
+from builder.core.values import Name
 from builder.errors import nearest
 from builder.records import Record
-from builder.values import Name
 
 Ravdess = Literal["neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised"]
 RAVDESS: tuple[Ravdess, ...] = ("neutral", "calm", "happy", "sad", "angry", "fearful", "disgust", "surprised")

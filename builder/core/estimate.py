@@ -23,10 +23,10 @@ from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.prompt import Prompt
 from builder.core.scenario import Scenario
 from builder.core.usage import Price, Usage, currency_of, price_of
+from builder.core.values import Count
 from builder.core.vocabulary import Vocabulary
 from builder.core.word import count_words
 from builder.records import Record
-from builder.values import Count
 
 Ask = Callable[[Dialogue], Prompt]
 """The first prompt of a judge for a dialogue."""

@@ -7,9 +7,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Literal
 
+from builder.core.values import Heat, Nucleus, Tokens
 from builder.errors import nearest
 from builder.records import Record
-from builder.values import Heat, Nucleus, Tokens
 
 _PLACEHOLDER = re.compile(r"\{(\w+)\}")
 

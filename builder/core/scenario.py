@@ -11,10 +11,10 @@ import msgspec
 
 from builder.core.draw import Draw, seed_of
 from builder.core.emotion import Transitions, walk
+from builder.core.values import Count, Names, Share
 from builder.core.vocabulary import Vocabulary
 from builder.errors import nearest
 from builder.records import Record
-from builder.values import Count, Names, Share
 
 _ID = re.compile(
     r"([A-Za-z0-9][A-Za-z0-9.-]*(?:_[A-Za-z0-9][A-Za-z0-9.-]*)*)/([a-z0-9]+(?:_[a-z0-9]+)*)_([0-9]+)_([0-9]+)"

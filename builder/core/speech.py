@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from builder.core.draw import Draw
 from builder.core.emotion import Emotion, Ravdess
 from builder.core.stop import asks
+from builder.core.values import Count, Nucleus
 from builder.records import Record
-from builder.values import Count, Nucleus
 
 SLACK_S = 0.01
 """How far a published silence may be from the rule, in seconds."""

@@ -9,8 +9,8 @@ from typing import Annotated
 import msgspec
 
 from builder.core.prompt import Completion
+from builder.core.values import Label, Money
 from builder.records import Record
-from builder.values import Label, Money
 
 
 class Usage(Record):

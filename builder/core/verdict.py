@@ -12,9 +12,9 @@ from typing import Annotated, Literal, NamedTuple
 import msgspec
 
 from builder.core.checkpoint import alike, groups
+from builder.core.values import Name, Weight
 from builder.errors import nearest
 from builder.records import Record
-from builder.values import Name, Weight
 
 
 class Verdict(Record):

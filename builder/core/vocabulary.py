@@ -9,9 +9,9 @@ from typing import Annotated
 import msgspec
 
 from builder.core.emotion import Emotion, EmotionGraph, Ravdess
+from builder.core.values import RESERVED, HubId, Name, Prose, Revision
 from builder.errors import nearest
 from builder.records import Record, brief
-from builder.values import RESERVED, HubId, Name, Prose, Revision
 
 _SLUG = re.compile(RESERVED + r"(?=.{1,100}\Z)[a-z0-9]+(_[a-z0-9]+)*")
 _NAME = re.compile(RESERVED + r"(?=.{1,200}\Z)[A-Za-z0-9][A-Za-z0-9.-]*(_[A-Za-z0-9][A-Za-z0-9.-]*)*")

@@ -11,8 +11,8 @@ from builder.core.chat import Actor, conversation
 from builder.core.prompt import Prompt
 from builder.core.scenario import parse_id
 from builder.errors import ConfigError
-from builder.journal import Journal
-from builder.run import Run, Tally
+from builder.run.folder import Run, Tally
+from builder.run.journal import Journal
 
 _MOST_AT_ONCE = 4096
 _TAIL = 4

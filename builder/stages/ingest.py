@@ -27,8 +27,6 @@ import msgspec
 import numpy as np
 from rich.filesize import decimal
 
-from builder.audio import read_wav
-from builder.checks import Check
 from builder.config import is_spoken
 from builder.core.checkpoint import NAME, named
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
@@ -39,13 +37,15 @@ from builder.core.vocabulary import Vocabulary
 from builder.core.word import words
 from builder.errors import ConfigError, SourceError, nearest
 from builder.files import listed, read_text
-from builder.origin import DATA, FOLDER, Address
-from builder.origin.hub import Origin, open_origin
-from builder.origin.rows import Rows
-from builder.progress import say
-from builder.recorder import Recorder
+from builder.hub.address import DATA, FOLDER, Address
+from builder.hub.published import Origin, open_origin
+from builder.hub.published_rows import Rows
+from builder.plugins.checks import Check
 from builder.records import Record, convert
-from builder.run import Run, Tally
+from builder.run.audio import read_wav
+from builder.run.folder import Run, Tally
+from builder.run.recorder import Recorder
+from builder.terminal import say
 
 _ENGINES = {"xtts": "XTTS-v2", "orpheus": "Orpheus"}
 _SEGMENT = re.compile(r"([0-9]{3})_(LLM[12])_([a-z]+)\.wav")

@@ -13,11 +13,11 @@ from msgspec.structs import replace
 from builder.core.checkpoint import joined
 from builder.core.dialogue import Dialogue
 from builder.core.verdict import Abstention, Review, Verdict, decide
-from builder.journal import Journal
-from builder.judges import Context, Judge
-from builder.llm import Endpoint
-from builder.run import Run, Tally
-from builder.served import Voice
+from builder.plugins.judges import Context, Judge
+from builder.plugins.llm import Endpoint
+from builder.run.folder import Run, Tally
+from builder.run.journal import Journal
+from builder.run.served import Voice
 
 _DIALOGUES_PER_ENDPOINT = 64
 

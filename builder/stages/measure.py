@@ -17,11 +17,11 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
 
-from builder.audio import decode
 from builder.core.speech import Measured, Recording, Voice
 from builder.errors import NotRunError, RunError
-from builder.measures import Gauge, Measure, Spoken
-from builder.run import Run, Tally
+from builder.plugins.measures import Gauge, Measure, Spoken
+from builder.run.audio import decode
+from builder.run.folder import Run, Tally
 
 _DIGITS = 3  # further ones differ from machine to machine
 _AHEAD = 2  # recordings for each core, so that none waits for its next

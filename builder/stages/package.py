@@ -19,13 +19,14 @@ import pyarrow as pa
 from filelock import FileLock, Timeout
 
 import deepdialogue
-from builder.card import CITATION, Figures, contract_of, render
 from builder.config import TEXT_ONLY, resources
 from builder.core.row import Row, spoken_row, text_row
 from builder.core.scenario import parse_id, split_of
-from builder.croissant import PATH as CROISSANT
-from builder.croissant import croissant
-from builder.dataset import (
+from builder.dataset.croissant import PATH as CROISSANT
+from builder.dataset.croissant import croissant
+from builder.dataset.destination import writable
+from builder.dataset.index import path_of, write_index
+from builder.dataset.manifest import (
     CARD,
     MANIFEST,
     Document,
@@ -37,16 +38,14 @@ from builder.dataset import (
     strays,
     write_manifest,
 )
+from builder.dataset.shards import Written, write_shards
 from builder.errors import DatasetError, RunError, SourceError
-from builder.files import listed
-from builder.folders import writable
-from builder.gallery import can_draw, gallery
-from builder.index import path_of, write_index
-from builder.progress import Bar, bar, say
+from builder.evidence.card import CITATION, Figures, contract_of, render
+from builder.evidence.gallery import can_draw, gallery
+from builder.files import beside, listed, put, replacing
 from builder.records import Record, encode
-from builder.run import Run, Tally
-from builder.shards import Written, write_shards
-from builder.whole import beside, put, replacing
+from builder.run.folder import Run, Tally
+from builder.terminal import Bar, bar, say
 
 
 class Cell(NamedTuple):
@@ -66,10 +65,12 @@ Press = Callable[[Run, Path, list[Cell]], Awaitable[list[Written]]]
 
 
 _SHAPING = (
-    "agreement card croissant dataset figures gallery index palette panel shards sounds stages/package",
-    "evidence/__init__ evidence/emotions core/annotation core/bias core/dialogue core/draw core/emotion core/interval",
-    "core/licence core/markdown core/prosody core/row core/scenario core/speech core/statistics core/verdict core/version",
-    "core/checkpoint core/stop core/vocabulary core/word",
+    "dataset/croissant dataset/index dataset/manifest dataset/shards people/markup stages/package",
+    "evidence/card evidence/figures evidence/findings/__init__ evidence/findings/emotions evidence/gallery evidence/panel",
+    "evidence/sounds",
+    "core/agreement core/annotation core/bias core/census core/checkpoint core/dialogue core/draw core/effect core/emotion",
+    "core/interval core/licence core/markdown core/row core/scenario core/speech core/stop core/verdict core/version",
+    "core/vocabulary core/word",
 )
 """The files of `builder` that decide what is in a dataset, and how; a change of any other leaves every dataset current."""
 _LIBRARIES = ("pyarrow", "datasets", "jinja2", "pyyaml")

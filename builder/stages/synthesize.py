@@ -10,16 +10,16 @@ from contextlib import AsyncExitStack
 
 import numpy as np
 
-from builder.checks import Check
 from builder.config import Speech
 from builder.core.dialogue import Dialogue
 from builder.core.draw import seed_of
 from builder.core.speech import Line, Take, Voice, Waveform, cast_voices, pauses
 from builder.errors import CheckError, SynthesisError
-from builder.mastering import Mastered, master
-from builder.recorder import Recorder
-from builder.run import Run, Tally
-from builder.tts import Synthesizer
+from builder.plugins.checks import Check
+from builder.plugins.tts import Synthesizer
+from builder.run.folder import Run, Tally
+from builder.run.recorder import Recorder
+from builder.stages._mastering import Mastered, master
 
 _ENGINE = "engine"
 """Stands for the name of a check where an engine itself finds fault with a clip."""

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder.audio import read_wav
 from builder.core.emotion import Emotion
 from builder.core.speech import Line, Voice, Waveform
+from builder.run.audio import read_wav
 
 SAMPLE = Path(__file__).parents[2] / ".." / "shared" / "published-sample"
 VOICES = tuple(
@@ -39,7 +39,7 @@ def a_line():
 def say():
     """Speaks a text in the rehearsal voice; returns the clip with its line."""
     pytest.importorskip("espeakng_loader", reason="the extra 'rehearsal' is not installed")
-    from builder.tts.espeak import Espeak
+    from builder.plugins.tts.espeak import Espeak
 
     def spoken(text: str, *manner: float) -> tuple[Waveform, Line]:
         async def speak() -> Waveform:

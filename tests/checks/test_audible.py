@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from builder.checks import Check
-from builder.checks.audible import Audible
 from builder.core.speech import Waveform
 from builder.errors import ConfigError
 from builder.plugins import make
+from builder.plugins.checks import Check
+from builder.plugins.checks.audible import Audible
 
 RATE_HZ = 24000
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from builder.checks.clipping import Clipping
 from builder.core.speech import Waveform
+from builder.plugins.checks.clipping import Clipping
 
 RATE_HZ = 24000
 

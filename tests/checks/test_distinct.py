@@ -5,8 +5,8 @@ from itertools import combinations
 import numpy as np
 import pytest
 
-from builder.checks.distinct import Distinct
 from builder.core.speech import Waveform
+from builder.plugins.checks.distinct import Distinct
 
 SHORT, LONG = "Oh, I see!", "I never thought that we would meet again, after all these years. How are you?"
 TURNS = (

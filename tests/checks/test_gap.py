@@ -2,7 +2,7 @@
 
 import pytest
 
-from builder.checks.gap import Gap
+from builder.plugins.checks.gap import Gap
 
 
 def test_real_speech_passes(spoken):

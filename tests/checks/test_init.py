@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from builder.checks import Check
 from builder.core.speech import Waveform
 from builder.plugins import find, names
+from builder.plugins.checks import Check
 
 RATE_HZ = 24000
 NOISE = np.random.default_rng(3).normal(0, 0.1, 2 * RATE_HZ).astype(np.float32)

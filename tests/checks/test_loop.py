@@ -2,11 +2,11 @@
 
 import pytest
 
-from builder.checks import Check
-from builder.checks.loop import Loop
 from builder.core.sound import stretches
 from builder.errors import ConfigError
 from builder.plugins import make
+from builder.plugins.checks import Check
+from builder.plugins.checks.loop import Loop
 
 TEXT = "I never thought that we would meet again, after all these years. How are you?"
 MANNERS = ((0.0, 0.0, 0), (-0.6, 0.8, 1), (0.7, 0.8, 2), (-0.7, -0.5, 1))

@@ -2,7 +2,7 @@
 
 import pytest
 
-from builder.checks.tail import Tail
+from builder.plugins.checks.tail import Tail
 
 TEXT = "I never thought that we would meet again after all these years."
 

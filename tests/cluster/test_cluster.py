@@ -11,7 +11,7 @@ from collections import Counter
 import msgspec
 import pytest
 
-from builder.run import Run
+from builder.run.folder import Run
 from tests.cluster.conftest import Head, ended
 from tests.commands import REHEARSAL, VOICE, deepdialogue, kill, site, study, tree, wait_for
 from tests.servers.s3 import BUCKET

@@ -5,9 +5,9 @@ import sys
 
 import pytest
 
-from builder.cluster._crew import Crew
 from builder.config import load_site
 from builder.errors import ConfigError
+from builder.pipeline.ray._crew import Crew
 from tests.commands import site
 
 

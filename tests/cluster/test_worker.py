@@ -7,17 +7,17 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from builder import progress
-from builder.cluster._press import Packer
-from builder.cluster._worker import Worker
+from builder import terminal
 from builder.config import load_site, load_study
 from builder.core.part import Part
 from builder.core.vocabulary import Model
-from builder.llm.tgi import TGI
-from builder.run import Run, begun
-from builder.share import Share
+from builder.pipeline.ray._press import Packer
+from builder.pipeline.ray._worker import Worker
+from builder.plugins.llm.tgi import TGI
+from builder.plugins.tts.espeak import Espeak
+from builder.run.folder import Run, begun
+from builder.run.share import Share
 from builder.stages.package import Cell
-from builder.tts.espeak import Espeak
 from tests.commands import REHEARSAL, site, study
 from tests.servers.tgi import TGIServer
 
@@ -26,7 +26,7 @@ PARTS = [Part(index=1, count=2), Part(index=2, count=2)]
 
 @pytest.fixture
 def share(tmp_path, monkeypatch):
-    monkeypatch.setattr(progress, "_relay", None)
+    monkeypatch.setattr(terminal, "_relay", None)
     monkeypatch.setenv("DEEPDIALOGUE_SCRATCH", str(tmp_path / "scratch"))
     what = load_study(
         str(study(tmp_path, dialogues_per_cell="3", pairings='["phi4-mini"]', turns="{ min = 3, max = 3 }"))
@@ -121,7 +121,7 @@ def test_what_a_worker_says_is_said_where_it_is_asked(share, tmp_path, capsys):
     async def work():
         one = worker(share, tmp_path, REHEARSAL)
         await one.work(Part(index=1, count=1), ("plan", "generate"), "")
-        progress.say("a line")
+        terminal.say("a line")
         return await one.told(), await one.told()
 
     first, second = asyncio.run(work())

@@ -16,9 +16,9 @@ from builder.core.prompt import Decoding, Message, Prompt
 from builder.core.scenario import Plan, Scenario, scenarios
 from builder.core.usage import Price, Usage
 from builder.core.vocabulary import Domain, Model, Pairing, Vocabulary
-from builder.judges import Context, Judge
-from builder.llm.rehearsal import BROKEN_REPLIES, Rehearsal
 from builder.plugins import make
+from builder.plugins.judges import Context, Judge
+from builder.plugins.llm.rehearsal import BROKEN_REPLIES, Rehearsal
 
 
 def emotion(*successors):

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from builder.core.effect import MIN_CLIPS, Contrasts, Heard, fullest
 from builder.core.emotion import Emotion
-from builder.core.prosody import MIN_CLIPS, Contrasts, Heard, fullest
 from builder.core.speech import Measured
 
 LABELS = ("angry", "neutral", "sad")

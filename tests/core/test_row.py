@@ -3,10 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from builder.core.census import Census
 from builder.core.dialogue import Dialogue, Turn
 from builder.core.row import spoken_row, text_row, turn_rows
 from builder.core.speech import Clip, Recording
-from builder.core.statistics import Census
 from builder.core.verdict import Review, Verdict
 from builder.core.vocabulary import Pairing
 

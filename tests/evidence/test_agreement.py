@@ -1,12 +1,12 @@
-"""What the page says of agreement: the numbers of `builder.agreement` and no others, and what nobody did is said."""
+"""What the page says of agreement: the numbers of `builder.core.agreement` and no others, and what nobody did is said."""
 
 import pytest
 
-from builder.agreement import agreement as measure
-from builder.annotations import annotations
-from builder.evidence import Absent, gather
-from builder.evidence.agreement import find
-from builder.panel import asked, panel
+from builder.core.agreement import agreement as measure
+from builder.evidence.findings import Absent, gather
+from builder.evidence.findings.agreement import find
+from builder.evidence.panel import asked, panel
+from builder.people.annotations import annotations
 from tests.marked import marked
 from tests.runs import held, small
 

@@ -5,9 +5,9 @@ import asyncio
 import pytest
 
 from builder.core.bias import bias
-from builder.evidence import Absent, gather
-from builder.evidence.bias import find
-from builder.run import Run
+from builder.evidence.findings import Absent, gather
+from builder.evidence.findings.bias import find
+from builder.run.folder import Run
 from builder.stages.judge import judge
 from tests.marked import marked
 from tests.runs import held, small

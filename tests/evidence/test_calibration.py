@@ -1,9 +1,9 @@
 """What the page says of judges against people: what `calibrated` found, with the confusion counted out."""
 
-from builder.annotations import annotations
-from builder.evidence import Absent, gather
-from builder.evidence.calibration import find
-from builder.panel import calibration
+from builder.evidence.findings import Absent, gather
+from builder.evidence.findings.calibration import find
+from builder.evidence.panel import calibration
+from builder.people.annotations import annotations
 from tests.marked import marked
 
 

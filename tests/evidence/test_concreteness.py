@@ -6,8 +6,8 @@ import pytest
 
 from builder.core.scenario import parse_id
 from builder.errors import ConfigError
-from builder.evidence import Absent, Options, gather
-from builder.evidence.concreteness import find, read_norms, spearman
+from builder.evidence.findings import Absent, Options, gather
+from builder.evidence.findings.concreteness import find, read_norms, spearman
 from tests.evidence.judging import chart, judged, review, study, table
 from tests.runs import spoken
 

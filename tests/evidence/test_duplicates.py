@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from builder.core.scenario import scenarios
-from builder.evidence import Absent, gather
-from builder.evidence.duplicates import find
-from builder.judges import Twin
-from builder.judges.duplicate import twin_of
-from builder.run import Run
+from builder.evidence.findings import Absent, gather
+from builder.evidence.findings.duplicates import find
+from builder.plugins.judges import Twin
+from builder.plugins.judges.duplicate import twin_of
+from builder.run.folder import Run
 from builder.stages.judge import judge
 from tests.evidence.judging import judged, table
 from tests.runs import small, spoken

@@ -8,9 +8,9 @@ import pytest
 
 from builder.core.emotion import RAVDESS
 from builder.core.scenario import parse_id
-from builder.evidence import Absent, gather
-from builder.evidence.emotions import _transitions, find
-from builder.run import Run
+from builder.evidence.findings import Absent, gather
+from builder.evidence.findings.emotions import _transitions, find
+from builder.run.folder import Run
 from tests.evidence.judging import broken, chart, judged, review, study, table
 from tests.runs import held, small
 

@@ -8,7 +8,7 @@ import pytest
 
 from builder.core.interval import Interval
 from builder.core.scenario import parse_id
-from builder.evidence import (
+from builder.evidence.findings import (
     OUTCOMES,
     Absent,
     Bars,
@@ -23,7 +23,7 @@ from builder.evidence import (
     names,
     told,
 )
-from builder.run import Failure, Run
+from builder.run.folder import Failure, Run
 from tests.evidence.judging import CRITERIA, broken, judged, review, study
 from tests.runs import held, small
 

@@ -2,9 +2,9 @@
 
 import pytest
 
-from builder.evidence import Absent, Finding, gather
-from builder.evidence.listening import find
-from builder.listening import results
+from builder.evidence.findings import Absent, Finding, gather
+from builder.evidence.findings.listening import find
+from builder.people.listening import results
 from tests.listened import CONFIGS, opened, say, speak, study
 from tests.runs import held
 

@@ -7,9 +7,9 @@ import pytest
 
 from builder.core.interval import share
 from builder.core.scenario import parse_id
-from builder.evidence import Absent, gather
-from builder.evidence._logistic import FEWEST_CLUSTERS, Fit, fit
-from builder.evidence.pairings import cross_effect, difference, find
+from builder.evidence.findings import Absent, gather
+from builder.evidence.findings._logistic import FEWEST_CLUSTERS, Fit, fit
+from builder.evidence.findings.pairings import cross_effect, difference, find
 from tests.evidence.judging import chart, judged, review, study, table
 
 pytest.importorskip("statsmodels")

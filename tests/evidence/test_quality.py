@@ -3,8 +3,8 @@
 import pytest
 
 from builder.core.scenario import parse_id
-from builder.evidence import Absent, gather
-from builder.evidence.quality import find
+from builder.evidence.findings import Absent, gather
+from builder.evidence.findings.quality import find
 from tests.evidence.judging import broken, chart, judged, review, study, table
 from tests.runs import small
 

@@ -5,8 +5,8 @@ import pytest
 
 from builder.core.interval import share
 from builder.core.scenario import parse_id
-from builder.evidence import gather
-from builder.evidence.retention import find, paper
+from builder.evidence.findings import gather
+from builder.evidence.findings.retention import find, paper
 from tests.evidence.judging import broken, chart, judged, review, study, table
 
 

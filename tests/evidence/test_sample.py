@@ -3,8 +3,8 @@
 import pytest
 
 from builder.core.scenario import parse_id
-from builder.evidence import Absent, Options, gather
-from builder.evidence.sample import find
+from builder.evidence.findings import Absent, Options, gather
+from builder.evidence.findings.sample import find
 from tests.evidence.judging import broken, judged, review, study
 from tests.runs import speak
 

@@ -1,11 +1,11 @@
-"""What the page says of sound: the effects of `builder.core.prosody`, the attempts, and what was not measured."""
+"""What the page says of sound: the effects of `builder.core.effect`, the attempts, and what was not measured."""
 
 import pytest
 
-from builder.evidence import Absent, gather
-from builder.evidence.speech import find
-from builder.run import Failure
-from builder.sounds import Sound
+from builder.evidence.findings import Absent, gather
+from builder.evidence.findings.speech import find
+from builder.evidence.sounds import Sound
+from builder.run.folder import Failure
 from tests.heard import heard, measured
 from tests.runs import held, small
 

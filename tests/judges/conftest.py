@@ -12,8 +12,8 @@ import pytest
 
 from builder.core.dialogue import SPEAKERS, Dialogue, Turn
 from builder.core.vocabulary import Vocabulary
-from builder.judges import Context, Judge, Twin
 from builder.plugins import make
+from builder.plugins.judges import Context, Judge, Twin
 from builder.records import convert
 
 ROOT = Path(__file__).parents[2]

@@ -17,9 +17,9 @@ import pytest
 from builder.config import load_study
 from builder.core.prompt import Completion
 from builder.core.verdict import Abstention, Verdict
-from builder.judges import Judge, rubric
-from builder.llm.openai import OpenAI
 from builder.plugins import make
+from builder.plugins.judges import Judge, rubric
+from builder.plugins.llm.openai import OpenAI
 from tests.llm.asking import a_model
 from tests.servers.llama_server import NEEDS, LlamaServer, make_speaker
 

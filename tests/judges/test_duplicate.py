@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 
 from builder.core.dialogue import fingerprint, shingles, words
 from builder.errors import ConfigError
-from builder.judges import Judge, Twin
-from builder.judges.duplicate import _MISSED, _ROWS, Duplicate, _bands
 from builder.plugins import make
+from builder.plugins.judges import Judge, Twin
+from builder.plugins.judges.duplicate import _MISSED, _ROWS, Duplicate, _bands
 
 TEXTS = ("We won, didn\u2019t we?", "Three to two!")
 

@@ -12,8 +12,8 @@ from builder.core.dialogue import SPEAKERS
 from builder.core.prompt import Completion, Decoding
 from builder.core.verdict import Abstention, Verdict
 from builder.errors import ConfigError
-from builder.judges import Judge
 from builder.plugins import make
+from builder.plugins.judges import Judge
 
 TEMPLATE = (Path(__file__).parents[2] / "configs/prompts/rubric.txt").read_text(encoding="utf-8")
 EMOTION = {

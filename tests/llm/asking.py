@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from builder.core.prompt import Completion, Decoding, Message, Prompt
 from builder.core.vocabulary import Model
-from builder.llm import Backend
+from builder.plugins.llm import Backend
 
 HUB_ID = "meta-llama/Llama-3.1-8B-Instruct"
 SHA = "0e9e39f249a16976918f6564b8830bc894c89659"

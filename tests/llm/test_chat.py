@@ -5,9 +5,9 @@ import pytest
 
 from builder.core.prompt import Completion
 from builder.errors import EndpointError, ProtocolError
-from builder.llm.hub import Hub
-from builder.llm.openai import OpenAI
-from builder.llm.tgi import TGI
+from builder.plugins.llm.hub import Hub
+from builder.plugins.llm.openai import OpenAI
+from builder.plugins.llm.tgi import TGI
 from tests.llm.asking import HUB_ID, a_prompt, ask
 from tests.servers.loopback import answer
 from tests.servers.openai import OpenAIServer

@@ -2,9 +2,9 @@ import pytest
 from huggingface_hub import constants
 
 from builder.errors import ConfigError, EndpointError, ProtocolError
-from builder.llm import Backend
-from builder.llm.hub import Hub
 from builder.plugins import make
+from builder.plugins.llm import Backend
+from builder.plugins.llm.hub import Hub
 from tests.llm.asking import HUB_ID, MESSAGES, SCHEMA, a_model, a_prompt, ask, free_url, opened
 from tests.servers.loopback import answer, hang
 from tests.servers.tgi import TGIServer

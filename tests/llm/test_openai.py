@@ -1,7 +1,7 @@
 import pytest
 
 from builder.errors import EndpointError, ProtocolError
-from builder.llm.openai import OpenAI
+from builder.plugins.llm.openai import OpenAI
 from tests.llm.asking import HUB_ID, MESSAGES, SCHEMA, SHA, a_model, a_prompt, ask, free_url, opened
 from tests.servers.loopback import answer
 from tests.servers.openai import OpenAIServer

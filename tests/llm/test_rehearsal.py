@@ -21,10 +21,10 @@ from builder.core.reply import breach
 from builder.core.scenario import Scenario
 from builder.core.vocabulary import Vocabulary
 from builder.errors import ConfigError, ProtocolError
-from builder.llm import Backend
-from builder.llm._lines import ELSEWHERE, KINDS, NOUN, answers, manners, nouns, subjects
-from builder.llm._marking import faults
-from builder.llm.rehearsal import Rehearsal
+from builder.plugins.llm import Backend
+from builder.plugins.llm.rehearsal import Rehearsal
+from builder.plugins.llm.rehearsal.lines import ELSEWHERE, KINDS, NOUN, answers, manners, nouns, subjects
+from builder.plugins.llm.rehearsal.marking import faults
 from builder.records import convert
 from tests.llm.asking import ask, opened
 

@@ -6,9 +6,9 @@ import pytest
 from aiohttp import web
 
 from builder.errors import ConfigError, EndpointError, ProtocolError
-from builder.llm import Backend
-from builder.llm.tgi import TGI
 from builder.plugins import make
+from builder.plugins.llm import Backend
+from builder.plugins.llm.tgi import TGI
 from tests.llm.asking import HUB_ID, MESSAGES, SCHEMA, SHA, a_model, a_prompt, ask, free_url, opened
 from tests.servers.loopback import answer
 from tests.servers.tgi import TGIServer

@@ -10,9 +10,9 @@ transformers = pytest.importorskip("transformers", reason="the extra 'transforme
 
 from builder.core.prompt import Message, Prompt  # noqa: E402
 from builder.errors import ConfigError, EndpointError, ProtocolError  # noqa: E402
-from builder.llm import Backend  # noqa: E402
-from builder.llm.transformers import Transformers, _Loaded  # noqa: E402
 from builder.plugins import make  # noqa: E402
+from builder.plugins.llm import Backend  # noqa: E402
+from builder.plugins.llm.transformers import Transformers, _Loaded  # noqa: E402
 from tests.llm.asking import HUB_ID, a_model, a_prompt, ask, opened  # noqa: E402
 from tests.tiny import TEMPLATE, make_llama  # noqa: E402
 

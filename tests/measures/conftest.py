@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from builder.core.speech import Voice
-from builder.measures import Spoken
+from builder.plugins.measures import Spoken
 
 RATE = 24_000
 LETTERS = "bdfgklmnprtv"

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from builder.errors import ConfigError, NotRunError
-from builder.measures import Measure, Weights
-from builder.measures._model import waveform
 from builder.plugins import find, make
+from builder.plugins.measures import Measure, Weights
+from builder.plugins.measures._model import waveform
 from tests.measures.conftest import clip, voice
 
 MODELS = ("naturalness", "similarity", "transcript")

@@ -5,8 +5,8 @@ import warnings
 import pytest
 
 from builder.errors import ConfigError
-from builder.measures import Weights
-from builder.measures.naturalness import Naturalness
+from builder.plugins.measures import Weights
+from builder.plugins.measures.naturalness import Naturalness
 from tests.measures.conftest import clip, voice
 
 

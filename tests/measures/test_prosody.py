@@ -8,15 +8,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from builder.audio import read_wav
 from builder.config import load_study
 from builder.core.emotion import Emotion
 from builder.core.speech import Line, Voice
 from builder.errors import ConfigError
-from builder.measures import Measure, Spoken, Weights
-from builder.measures.prosody import Prosody
 from builder.plugins import make
-from builder.tts.espeak import Espeak
+from builder.plugins.measures import Measure, Spoken, Weights
+from builder.plugins.measures.prosody import Prosody
+from builder.plugins.tts.espeak import Espeak
+from builder.run.audio import read_wav
 from tests.measures.conftest import RATE, clip, silence, voice
 
 SAMPLE = Path(__file__).parents[2] / ".." / "shared" / "published-sample"
@@ -167,7 +167,7 @@ def test_it_needs_no_weights_and_takes_no_offence_at_any(clips):
 
 def test_an_excited_rehearsal_voice_is_higher_livelier_and_faster_than_a_sad_one():
     pytest.importorskip("espeakng_loader", reason="the extra 'rehearsal' is not installed")
-    from builder.tts.espeak import Espeak
+    from builder.plugins.tts.espeak import Espeak
 
     text = "I never thought that we would meet again, after all these years."
     moods = {"sad": (-0.75, -0.4), "excited": (0.65, 0.75)}

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from builder.measures import Weights
-from builder.measures.similarity import Similarity
+from builder.plugins.measures import Weights
+from builder.plugins.measures.similarity import Similarity
 from tests.measures.conftest import clip, silence, voice
 
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from builder.measures import Spoken, Weights
-from builder.measures.transcript import Transcript
+from builder.plugins.measures import Spoken, Weights
+from builder.plugins.measures.transcript import Transcript
 from tests.measures.conftest import LETTERS, clip, voice
 
 pytest.importorskip("jiwer", reason="the extra 'speech' is not installed")

@@ -17,14 +17,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.__main__ import main
-from builder.audio import decode
 from builder.config import load_study
 from builder.errors import ConfigError, EndpointError, RunError, SourceError
-from builder.evidence import gather
-from builder.evidence.speech import find
-from builder.origin import Address
+from builder.evidence.findings import gather
+from builder.evidence.findings.speech import find
+from builder.hub.address import Address
 from builder.remote import hub as client
-from builder.run import Run, Tally
+from builder.run.audio import decode
+from builder.run.folder import Run, Tally
 from builder.stages.ingest import Chosen, ingest
 from tests.commands import kill, lines, tree, wait_for
 from tests.patience import PATIENCE_S
@@ -140,7 +140,7 @@ def test_only_segments_are_fetched_where_there_are_some_and_that_is_said(hub, so
 def test_dialogues_bytes_and_the_time_that_is_left_are_told_on_the_way(
     hub, source, tmp_path, capsys, monkeypatch
 ):
-    monkeypatch.setattr("builder.progress._LINE_EVERY_S", 0.0)
+    monkeypatch.setattr("builder.terminal._LINE_EVERY_S", 0.0)
     take_in(tmp_path / "run", XTTS)
     lines = [line for line in capsys.readouterr().err.splitlines() if line.startswith("ingest: ")]
     assert len(lines) == 3
@@ -376,7 +376,7 @@ def test_parquet_of_another_kind_is_left_unread_and_parquet_too_large_for_text_u
     write_rows(source / "xtts/data/large.parquet", [TRAVEL] * 500, text="x" * 100)
     pq.write_table(pa.table({"audio": [b"x"]}), source / "xtts/data/other.parquet")
     upload(hub, source)
-    monkeypatch.setattr("builder.origin.hub._ROWS_MOST", 2000)
+    monkeypatch.setattr("builder.hub.published._ROWS_MOST", 2000)
     assert take_in(tmp_path / "run", XTTS) == (Tally(done=3), {})
     said = capsys.readouterr().err
     assert "data/large.parquet has" in said

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from builder.errors import ConfigError
-from builder.origin import Address, where
+from builder.hub.address import Address, where
 
 
 @pytest.mark.parametrize(

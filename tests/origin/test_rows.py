@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.errors import SourceError
-from builder.origin.rows import Rows
+from builder.hub.published_rows import Rows
 from tests.published import FINANCE, PAIRING, TRAVEL, TURNS, rows_of
 
 

@@ -3,7 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from builder.reader.ahead import ahead
+from builder.dataset.reader.ahead import ahead
 from tests.patience import PATIENCE_S
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from builder.index import read_index
+from builder.dataset.index import read_index
 from tests.servers.hub import Hub, cut, refuse
 from tests.streamed import DOMAINS, write
 

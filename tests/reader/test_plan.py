@@ -5,7 +5,7 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.reader.plan import Order, Rows, pick
+from builder.dataset.reader.plan import Order, Rows, pick
 
 
 def planned(sizes, files):

@@ -8,10 +8,10 @@ import pyarrow.parquet as pq
 import pytest
 
 import deepdialogue
-from builder.index import path_of
-from builder.reader import subset, table
-from builder.reader.source import Folder
-from builder.reader.table import Tables
+from builder.dataset.index import path_of
+from builder.dataset.reader import subset, table
+from builder.dataset.reader.source import Folder
+from builder.dataset.reader.table import Tables
 from tests.streamed import write
 
 COUNT = 300

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from builder.reader.voices import voices_apart
+from builder.dataset.reader.voices import voices_apart
 
 NAMES = st.sampled_from([f"v{number}" for number in range(12)])
 

@@ -10,8 +10,8 @@ import deepdialogue
 from builder.__main__ import main
 from builder.core.version import Counts
 from builder.errors import ConfigError, DatasetError, ReleaseError
-from builder.release.difference import difference
-from builder.release.snapshot import of_folder, opened
+from builder.hub.difference import difference
+from builder.hub.snapshot import of_folder, opened
 from tests.releases import add, dataset, edit, move, remove, rescore, respeak
 from tests.servers.hub import READER
 
@@ -105,7 +105,7 @@ def test_clips_in_a_view_of_their_own_are_not_new(base, tmp_path):
     """Turn rows that are added later hold clips that are known."""
     import msgspec
 
-    from builder.dataset import read_manifest, write_manifest
+    from builder.dataset.manifest import read_manifest, write_manifest
 
     folder = shutil.copytree(base, tmp_path / "without")
     manifest = read_manifest(folder)
@@ -119,7 +119,7 @@ def test_clips_in_a_view_of_their_own_are_not_new(base, tmp_path):
 def test_a_dataset_without_an_index_is_named_with_the_repair(base, tmp_path):
     import msgspec
 
-    from builder.dataset import read_manifest, write_manifest
+    from builder.dataset.manifest import read_manifest, write_manifest
 
     folder = shutil.copytree(base, tmp_path / "old")
     write_manifest(folder, msgspec.structs.replace(read_manifest(folder), indexes=()))

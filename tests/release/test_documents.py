@@ -10,11 +10,11 @@ import msgspec
 import pytest
 
 from builder.__main__ import main
-from builder.croissant import with_version, without_version
-from builder.dataset import Document, read_manifest, write_manifest
-from builder.release import push as pushing
+from builder.dataset.croissant import with_version, without_version
+from builder.dataset.manifest import Document, read_manifest, write_manifest
+from builder.dataset.validation import validate
+from builder.hub import push as pushing
 from builder.stages.package import package
-from builder.validation import validate
 from tests.commands import tree
 from tests.heard import heard
 from tests.releases import dataset

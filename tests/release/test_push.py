@@ -6,8 +6,8 @@ import shutil
 import msgspec
 import pytest
 
-from builder.dataset import Manifest, read_manifest, write_manifest
-from builder.validation import validate
+from builder.dataset.manifest import Manifest, read_manifest, write_manifest
+from builder.dataset.validation import validate
 from tests.commands import tree
 from tests.releases import add, dataset, edit, remove, rescore, respeak
 from tests.servers.hub import READER, TOKEN, move
@@ -245,7 +245,7 @@ def test_a_dataset_that_fails_validate_is_refused_before_anything_is_sent(hub, p
 
 
 def test_what_was_found_sound_is_not_decoded_again_and_clips_may_be_trusted(hub, push, tmp_path, monkeypatch):
-    from builder.release import push as module
+    from builder.hub import push as module
 
     grown, base = dataset(tmp_path / "grown", add), dataset(tmp_path / "base")
 
@@ -355,10 +355,10 @@ def test_a_number_or_rate_that_is_none_is_wrong_usage(hub, push, base, option, c
 
 
 def test_a_long_upload_says_how_far_it_is(hub, push, base, monkeypatch):
-    from builder import progress
-    from builder.release import push as module
+    from builder import terminal
+    from builder.hub import push as module
 
-    monkeypatch.setattr(progress, "_LINE_EVERY_S", 0.0)
+    monkeypatch.setattr(terminal, "_LINE_EVERY_S", 0.0)
     monkeypatch.setattr(module, "_BATCH_BYTES", 20_000)
     status, said = push(base)
     assert status == 0

@@ -10,9 +10,9 @@ import zlib
 import pytest
 
 from builder.errors import EndpointError, ProtocolError
-from builder.llm.hub import Hub
-from builder.llm.openai import OpenAI
-from builder.llm.tgi import TGI
+from builder.plugins.llm.hub import Hub
+from builder.plugins.llm.openai import OpenAI
+from builder.plugins.llm.tgi import TGI
 from tests.llm.asking import HUB_ID, a_prompt, ask
 from tests.patience import PATIENCE_S
 from tests.servers.wire import HEAD, Wire

@@ -1,8 +1,8 @@
 import pytest
 
 from builder.errors import ConfigError
-from builder.llm import Backend
 from builder.plugins import make
+from builder.plugins.llm import Backend
 from builder.remote import Remote, base
 
 

@@ -8,9 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.errors import ConfigError, EndpointError, ProtocolError
-from builder.llm.hub import Hub
-from builder.llm.openai import OpenAI
-from builder.llm.tgi import TGI
+from builder.plugins.llm.hub import Hub
+from builder.plugins.llm.openai import OpenAI
+from builder.plugins.llm.tgi import TGI
 from builder.remote.proxy import _covers, is_loopback, proxy_for
 from tests.llm.asking import HUB_ID, a_prompt, ask, opened
 from tests.servers.openai import OpenAIServer

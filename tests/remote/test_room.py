@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from benchmarks import clock
 from builder.errors import ProtocolError
-from builder.llm.openai import OpenAI
-from builder.llm.tgi import TGI
+from builder.plugins.llm.openai import OpenAI
+from builder.plugins.llm.tgi import TGI
 from builder.remote.room import LONGEST_PAUSE_S, Pace, Room, TryError
 from tests.llm.asking import HUB_ID, a_model, a_prompt
 from tests.servers.loopback import answer

@@ -5,12 +5,12 @@ import os
 import signal
 from pathlib import Path
 
-from builder.audio import decode, sha256_of
 from builder.core.part import Part
 from builder.core.scenario import scenarios
 from builder.records import encode
-from builder.run import Run
-from builder.share import Share, _storage
+from builder.run.audio import decode, sha256_of
+from builder.run.folder import Run
+from builder.run.share import Share, _storage
 from tests.runs import small, speak, spoken
 
 

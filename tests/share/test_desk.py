@@ -11,8 +11,8 @@ import pytest
 
 from builder.core.part import Part
 from builder.errors import BusyError, EndpointError, OvertakenError, RunError, StorageError
-from builder.run import Run
-from builder.share import _desk
+from builder.run.folder import Run
+from builder.run.share import _desk
 from tests.processes import Verb
 from tests.servers.s3 import BUCKET
 from tests.share import parts

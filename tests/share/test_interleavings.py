@@ -9,14 +9,14 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 
-from builder.audio import AudioFiles
 from builder.core.dialogue import Dialogue
 from builder.core.part import Part
 from builder.core.scenario import scenarios
 from builder.core.speech import Clip, Recording
 from builder.errors import OvertakenError
-from builder.ledger import Ledger, Ledgers
-from builder.share import Share, _desk, _storage
+from builder.run.audio import AudioFiles
+from builder.run.ledger import Ledger, Ledgers
+from builder.run.share import Share, _desk, _storage
 from tests.runs import small, spoken
 from tests.share.parts import begun
 

@@ -9,11 +9,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from builder import share as module
 from builder.core.part import Part
 from builder.errors import ConfigError, RunError, StorageError
-from builder.run import Run
-from builder.share import Share
+from builder.run import share as module
+from builder.run.folder import Run
+from builder.run.share import Share
 from tests.commands import tree
 from tests.servers.s3 import BUCKET, KEYS
 from tests.share.parts import all_ids, begun, published, work

@@ -5,10 +5,10 @@ from itertools import product
 
 from builder.core.part import Part
 from builder.core.scenario import scenarios
+from builder.files import put
 from builder.pipeline import stage
-from builder.run import TWINS, Run
-from builder.twins import find
-from builder.whole import put
+from builder.pipeline.twins import find
+from builder.run.folder import TWINS, Run
 from tests.runs import small, spoken
 from tests.share.parts import begun
 

@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from builder import gallery
 from builder.config import load_site, load_study
+from builder.evidence import gallery
 from builder.pipeline import STAGES, stage
-from builder.run import Run
+from builder.run.folder import Run
 from tests.commands import REHEARSAL, site, study, tree
 
 LEDGERS = (

@@ -13,11 +13,11 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from builder.audio import AudioFiles, decode, sha256_of
 from builder.config import Speech, load_study
 from builder.core.speech import join
 from builder.errors import ConfigError, RunError, SourceError
-from builder.run import Run, Tally
+from builder.run.audio import AudioFiles, decode, sha256_of
+from builder.run.folder import Run, Tally
 from builder.stages.ingest import ingest
 from tests.published import (
     ENGINES,

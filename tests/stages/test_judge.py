@@ -7,7 +7,7 @@ import msgspec
 from builder.config import load_site, load_study
 from builder.core.scenario import TurnRange, scenarios
 from builder.core.verdict import Acceptance
-from builder.run import Run
+from builder.run.folder import Run
 from builder.stages.generate import generate
 from builder.stages.judge import judge
 from builder.stages.plan import plan as draw

@@ -14,13 +14,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from builder.audio import encode
 from builder.config import Site
 from builder.core.part import Part
 from builder.core.speech import Take, pauses
 from builder.errors import ConfigError, RunError
-from builder.recorder import Recorder
-from builder.run import Run
+from builder.run.audio import encode
+from builder.run.folder import Run
+from builder.run.recorder import Recorder
 from builder.stages.measure import measure
 from tests.patience import PATIENCE_S
 from tests.runs import held, small
@@ -289,7 +289,7 @@ PARENT = """
 import multiprocessing, sys
 from concurrent.futures import ProcessPoolExecutor
 import os
-from builder.measures.prosody import Prosody
+from builder.plugins.measures.prosody import Prosody
 from builder.stages.measure import _begin
 if __name__ == "__main__":
     with ProcessPoolExecutor(2, multiprocessing.get_context("spawn"), _begin, ({"prosody": Prosody()},)) as pool:

@@ -12,14 +12,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from builder.core.verdict import Review, Verdict
-from builder.dataset import file_sha256, read_manifest
+from builder.dataset.manifest import file_sha256, read_manifest
+from builder.dataset.validation import validate
 from builder.errors import DatasetError
-from builder.recorder import Recorder
-from builder.run import Run, Tally
+from builder.run.folder import Run, Tally
+from builder.run.recorder import Recorder
 from builder.stages import package as package_module
 from builder.stages.judge import judge
 from builder.stages.package import package
-from builder.validation import validate
 from tests.commands import tree
 from tests.heard import heard
 from tests.heard import speak as spoken_again
@@ -114,7 +114,7 @@ def packaged_once(tmp_path_factory):
     """A run that was heard and packaged."""
     folder = tmp_path_factory.mktemp("once")
     with pytest.MonkeyPatch.context() as patched, heard(folder / "run") as run:
-        patched.setattr("builder.gallery.LIBRARY", "no_such_library")
+        patched.setattr("builder.evidence.gallery.LIBRARY", "no_such_library")
         packaged(run)
     return folder
 
@@ -242,16 +242,14 @@ def test_a_dataset_is_made_again_by_another_version_only_of_what_shapes_it(run, 
             )
             assert packaged(run) == tally
     brings = {
-        "run",
-        "config",
-        "errors",
-        "records",
-        "progress",
-        "whole",
-        "files",
-        "extras",
         "annotations",
-        "folders",
+        "config",
+        "destination",
+        "errors",
+        "files",
+        "folder",
+        "records",
+        "terminal",
         "values",
     }
     builder, due, seen = Path(package_module.__file__).parents[1], [Path(package_module.__file__)], set()
@@ -323,7 +321,7 @@ def test_a_write_that_fails_leaves_the_old_dataset_and_takes_nothing_of_the_disk
     packaged(run)
     before = tree(run.out)
     (run.folder / "package.json").unlink()
-    monkeypatch.setattr("builder.whole.sync", lambda path: os.fsync(os.open(path, os.O_PATH)))
+    monkeypatch.setattr("builder.files.sync", lambda path: os.fsync(os.open(path, os.O_PATH)))
     with pytest.raises(OSError, match="Bad file descriptor"):
         packaged(run)
     assert tree(run.out) == before

@@ -8,7 +8,7 @@ import pytest
 
 from builder.config import Site, load_study
 from builder.core.scenario import TurnRange
-from builder.run import Run
+from builder.run.folder import Run
 from builder.stages.generate import generate
 from builder.stages.plan import plan
 from tests.servers.loopback import answer

@@ -11,9 +11,9 @@ import pytest
 from builder.config import Speech, load_study
 from builder.core.speech import Line, Mastering, Sampling, Voice, Waveform
 from builder.errors import ConfigError, SynthesisError
-from builder.run import Run
+from builder.plugins.tts import Engine
+from builder.run.folder import Run
 from builder.stages.synthesize import synthesize
-from builder.tts import Engine
 from tests.patience import PATIENCE_S
 from tests.runs import held, small
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from builder.core.emotion import Emotion
 from builder.core.speech import Line, Voice, Waveform
-from builder.tts import Engine
+from builder.plugins.tts import Engine
 
 TEXT = "I really thought we were friends. What am I supposed to tell them now?"
 

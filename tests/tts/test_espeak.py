@@ -13,8 +13,8 @@ from builder.core.emotion import Emotion
 from builder.core.speech import Line, Voice, Waveform
 from builder.errors import ConfigError, SynthesisError
 from builder.plugins import find, make
-from builder.tts import Engine
-from builder.tts.espeak import Espeak, manner_of, words
+from builder.plugins.tts import Engine
+from builder.plugins.tts.espeak import Espeak, manner_of, words
 
 loader = pytest.importorskip("espeakng_loader", reason="the extra 'rehearsal' is not installed")
 
@@ -101,7 +101,7 @@ def test_another_process_gives_the_same_samples():
     program = (
         "import hashlib, asyncio, sys, msgspec\n"
         "from builder.core.speech import Line\n"
-        "from builder.tts.espeak import Espeak\n"
+        "from builder.plugins.tts.espeak import Espeak\n"
         "async def main():\n"
         "    async with Espeak().open() as synthesizer:\n"
         "        for one in msgspec.json.decode(sys.stdin.buffer.read(), type=list[Line]):\n"
@@ -273,7 +273,7 @@ def test_a_library_that_does_not_load_is_named(monkeypatch, tmp_path):
 
 
 def test_a_voice_the_library_does_not_know_is_an_error_of_the_line(monkeypatch):
-    monkeypatch.setattr("builder.tts.espeak._ACCENTS", ("en-atlantis",))
+    monkeypatch.setattr("builder.plugins.tts.espeak._ACCENTS", ("en-atlantis",))
     with pytest.raises(SynthesisError, match="en-atlantis"):
         speak(line())
 

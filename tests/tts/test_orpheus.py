@@ -9,12 +9,12 @@ torch = pytest.importorskip("torch", reason="the extra 'orpheus' is not installe
 
 from builder.config import Site, load_study  # noqa: E402
 from builder.core.speech import Voice  # noqa: E402
-from builder.doctor import doctor  # noqa: E402
 from builder.errors import ConfigError, SynthesisError  # noqa: E402
 from builder.plugins import make  # noqa: E402
-from builder.tts import Engine  # noqa: E402
-from builder.tts._orpheus_tokens import TAGS, VOICES  # noqa: E402
-from builder.tts.orpheus import Orpheus  # noqa: E402
+from builder.plugins.tts import Engine  # noqa: E402
+from builder.plugins.tts.orpheus import Orpheus  # noqa: E402
+from builder.plugins.tts.orpheus.tokens import TAGS, VOICES  # noqa: E402
+from builder.run.doctor import doctor  # noqa: E402
 from tests.runs import small  # noqa: E402
 from tests.servers.orpheus import CHECKPOINT, END, OrpheusServer, draw, spoken, tokens  # noqa: E402
 from tests.tiny_orpheus import make_orpheus, make_snac  # noqa: E402

@@ -9,8 +9,8 @@ pytest.importorskip("transformers", reason="the extra 'orpheus' is not installed
 
 from builder.core.speech import Sampling  # noqa: E402
 from builder.errors import ConfigError  # noqa: E402
-from builder.tts._orpheus_local import _load, _Request, open_local  # noqa: E402
-from builder.tts._orpheus_tokens import AUDIO, END, parse, prompt  # noqa: E402
+from builder.plugins.tts.orpheus.local import _load, _Request, open_local  # noqa: E402
+from builder.plugins.tts.orpheus.tokens import AUDIO, END, parse, prompt  # noqa: E402
 from tests.tiny_orpheus import make_orpheus  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("one_thread")

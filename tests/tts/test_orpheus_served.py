@@ -4,7 +4,7 @@ torch = pytest.importorskip("torch", reason="the extra 'orpheus' is not installe
 
 from builder.core.speech import Sampling  # noqa: E402
 from builder.errors import ConfigError, EndpointError, ProtocolError  # noqa: E402
-from builder.tts.orpheus import Orpheus  # noqa: E402
+from builder.plugins.tts.orpheus import Orpheus  # noqa: E402
 from tests.llm.asking import free_url  # noqa: E402
 from tests.servers.loopback import answer  # noqa: E402
 from tests.servers.openai import OpenAIServer  # noqa: E402

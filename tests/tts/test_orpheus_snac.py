@@ -6,7 +6,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'orpheus' is not installed")
 
 from builder.errors import ConfigError  # noqa: E402
-from builder.tts._orpheus_snac import Codec, Codes, load  # noqa: E402
+from builder.plugins.tts.orpheus.snac import Codec, Codes, load  # noqa: E402
 from tests.servers.orpheus import draw  # noqa: E402
 from tests.tiny_orpheus import make_snac  # noqa: E402
 

@@ -10,9 +10,9 @@ pytest.importorskip("torch", reason="the extra 'orpheus' is not installed")
 
 from builder.config import Site, load_study
 from builder.core.scenario import TurnRange
-from builder.run import Run
+from builder.plugins.tts.orpheus.tokens import FRAME_SAMPLES, VOICES
+from builder.run.folder import Run
 from builder.stages.synthesize import synthesize
-from builder.tts._orpheus_tokens import FRAME_SAMPLES, VOICES
 from tests.commands import deepdialogue, kill, site, started, wait_for
 from tests.runs import held, small
 from tests.servers.orpheus import CHECKPOINT, END, OrpheusServer, spoken

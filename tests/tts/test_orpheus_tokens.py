@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builder.tts._orpheus_tokens import (
+from builder.plugins.tts.orpheus.tokens import (
     AUDIO,
     END,
     HEAD,

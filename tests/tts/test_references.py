@@ -10,7 +10,7 @@ import soundfile
 from builder.core.emotion import RAVDESS, Emotion
 from builder.core.speech import Voice
 from builder.errors import ConfigError, SynthesisError
-from builder.tts._references import SAMPLING_RATE_HZ, References
+from builder.plugins.tts._references import SAMPLING_RATE_HZ, References
 from tests.ravdess import RATE_HZ, hum, make_ravdess, name_of, pitch_hz
 
 MAN, WOMAN = Voice(name="actor-01", sex="male"), Voice(name="actor-02", sex="female")

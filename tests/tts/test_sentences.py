@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from builder.tts._sentences import pieces
+from builder.plugins.tts._sentences import pieces
 
 FRAGMENTS = """
 Dr. |e.g. |3.14|U.S. |no. 5 |And so. |...|?!|?" |“|’|**|# |$5 | - |—|<laugh>|😂|👩\u200d👩\u200d👧

@@ -16,11 +16,11 @@ from builder.core.emotion import RAVDESS, Emotion  # noqa: E402
 from builder.core.speech import Voice  # noqa: E402
 from builder.errors import ConfigError, SynthesisError  # noqa: E402
 from builder.plugins import make  # noqa: E402
-from builder.tts import Engine  # noqa: E402
-from builder.tts._references import References  # noqa: E402
-from builder.tts._sentences import pieces  # noqa: E402
-from builder.tts._xtts_synthesizer import SAMPLING  # noqa: E402
-from builder.tts.xtts import Xtts  # noqa: E402
+from builder.plugins.tts import Engine  # noqa: E402
+from builder.plugins.tts._references import References  # noqa: E402
+from builder.plugins.tts._sentences import pieces  # noqa: E402
+from builder.plugins.tts.xtts import Xtts  # noqa: E402
+from builder.plugins.tts.xtts.synthesizer import SAMPLING  # noqa: E402
 from tests.commands import deepdialogue, site, tree  # noqa: E402
 from tests.precisions import able_to_work_in  # noqa: E402
 from tests.ravdess import make_ravdess, name_of  # noqa: E402

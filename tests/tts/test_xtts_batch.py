@@ -6,10 +6,10 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
 pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 
-from builder.tts._xtts_batch import Batch, Piece  # noqa: E402
-from builder.tts._xtts_conditioning import Conditioning  # noqa: E402
-from builder.tts._xtts_gpt import Gpt  # noqa: E402
-from builder.tts._xtts_synthesizer import SAMPLING  # noqa: E402
+from builder.plugins.tts.xtts.batch import Batch, Piece  # noqa: E402
+from builder.plugins.tts.xtts.conditioning import Conditioning  # noqa: E402
+from builder.plugins.tts.xtts.gpt import Gpt  # noqa: E402
+from builder.plugins.tts.xtts.synthesizer import SAMPLING  # noqa: E402
 
 MOST = 12
 

@@ -11,9 +11,9 @@ pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 from builder.core.emotion import Emotion  # noqa: E402
 from builder.core.speech import Voice  # noqa: E402
 from builder.errors import SynthesisError  # noqa: E402
-from builder.tts._references import References  # noqa: E402
-from builder.tts._xtts_conditioning import Conditioner  # noqa: E402
-from builder.tts._xtts_model import Model, load  # noqa: E402
+from builder.plugins.tts._references import References  # noqa: E402
+from builder.plugins.tts.xtts.conditioning import Conditioner  # noqa: E402
+from builder.plugins.tts.xtts.model import Model, load  # noqa: E402
 from tests.ravdess import make_ravdess  # noqa: E402
 from tests.tiny_xtts import HAPPY, VOICE, make_xtts, small  # noqa: E402
 

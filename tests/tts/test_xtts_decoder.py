@@ -12,7 +12,7 @@ torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
 pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 
 from builder.errors import SynthesisError  # noqa: E402
-from builder.tts.xtts import Xtts  # noqa: E402
+from builder.plugins.tts.xtts import Xtts  # noqa: E402
 from tests.ravdess import make_ravdess  # noqa: E402
 from tests.tiny_xtts import a_line, make_xtts, speak  # noqa: E402
 

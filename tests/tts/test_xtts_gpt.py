@@ -7,7 +7,7 @@ import pytest
 torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
 pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 
-from builder.tts._xtts_gpt import BUCKET, Gpt  # noqa: E402
+from builder.plugins.tts.xtts.gpt import BUCKET, Gpt  # noqa: E402
 from tests.precisions import able_to_work_in  # noqa: E402
 
 CPU = torch.device("cpu")

@@ -4,7 +4,7 @@ import pytest
 
 torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
 
-from builder.tts._xtts_graph import Replay  # noqa: E402
+from builder.plugins.tts.xtts.graph import Replay  # noqa: E402
 
 on_a_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="there is no CUDA device here")
 NUMBERS = (3, 3, 5, 3, 3, 5, 5, 3)

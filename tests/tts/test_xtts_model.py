@@ -11,7 +11,7 @@ torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
 pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 
 from builder.errors import ConfigError, SynthesisError  # noqa: E402
-from builder.tts._xtts_model import load  # noqa: E402
+from builder.plugins.tts.xtts.model import load  # noqa: E402
 from tests.tiny_xtts import make_xtts  # noqa: E402
 
 pytestmark = pytest.mark.usefixtures("built_small")

@@ -7,8 +7,8 @@ torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
 transformers = pytest.importorskip("transformers", reason="the extra 'xtts' is not installed")
 
 from builder.core.speech import Sampling  # noqa: E402
-from builder.tts._xtts_sampling import Sampler  # noqa: E402
-from builder.tts._xtts_synthesizer import SAMPLING  # noqa: E402
+from builder.plugins.tts.xtts.sampling import Sampler  # noqa: E402
+from builder.plugins.tts.xtts.synthesizer import SAMPLING  # noqa: E402
 
 VOCABULARY, USED = 40, (1, 7)
 SETTINGS = (

@@ -15,7 +15,7 @@ from builder.__main__ import main
 from builder.config import Speech
 from builder.core.emotion import RAVDESS
 from builder.core.scenario import TurnRange
-from builder.run import Run
+from builder.run.folder import Run
 from tests.commands import kill, site, wait_for
 from tests.processes import Verb, environment
 from tests.ravdess import make_ravdess

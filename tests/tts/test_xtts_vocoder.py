@@ -9,9 +9,8 @@ torch = pytest.importorskip("torch", reason="the extra 'xtts' is not installed")
 pytest.importorskip("TTS", reason="the extra 'xtts' is not installed")
 
 from builder.core.draw import seed_of  # noqa: E402
-from builder.tts import _xtts_vocoder  # noqa: E402
-from builder.tts._xtts_model import load  # noqa: E402
-from builder.tts._xtts_vocoder import Tokens, Vocoder  # noqa: E402
+from builder.plugins.tts.xtts.model import load  # noqa: E402
+from builder.plugins.tts.xtts.vocoder import Tokens, Vocoder  # noqa: E402
 from tests.tiny_xtts import TINY, make_xtts, small  # noqa: E402
 
 LAST_BITS = 2e-5
@@ -102,7 +101,7 @@ def test_a_batch_holds_clips_of_like_length_and_so_many_that_memory_does(vocoder
     alone = vocoder(1)(wanted)
     assert apart(alone, together(wanted)) < LAST_BITS
     assert batches == [3, 3, 1], "rows"
-    monkeypatch.setattr(_xtts_vocoder, "_MOST_TOKENS", 40)
+    monkeypatch.setattr("builder.plugins.tts.xtts.vocoder._MOST_TOKENS", 40)
     del batches[:]
     assert apart(alone, together(wanted)) < LAST_BITS
     assert batches == [1, 2, 3, 1], "tokens: 50, however many, then 2 of 20, then 3 of 8"

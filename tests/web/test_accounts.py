@@ -6,8 +6,8 @@ import time
 import pytest
 
 from builder.errors import ConfigError
-from builder.web import _accounts
-from builder.web._accounts import TICKET_S, VARIABLE, Accounts, passwords
+from builder.people.pages import _accounts
+from builder.people.pages._accounts import TICKET_S, VARIABLE, Accounts, passwords
 
 SECRET = "tr0ub4dor:and:3"
 

@@ -13,12 +13,12 @@ import numpy as np
 import pytest
 
 from builder.__main__ import main
-from builder.annotations import Annotations, Wanted, annotations, planned
 from builder.core.speech import Take
 from builder.core.verdict import Review, Verdict
-from builder.recorder import Recorder
-from builder.run import Run
-from builder.web.annotate import Asked, Page
+from builder.people.annotations import Annotations, Wanted, annotations, planned
+from builder.people.pages.annotate import Asked, Page
+from builder.run.folder import Run
+from builder.run.recorder import Recorder
 from tests.commands import deepdialogue, environment
 from tests.patience import PATIENCE_S
 from tests.runs import held, small

@@ -7,11 +7,11 @@ from urllib.parse import quote
 import pytest
 
 from builder.__main__ import main
-from builder.annotations import Annotations, Opinion, Wanted
 from builder.core.scenario import Scenario
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict
 from builder.errors import ConfigError
-from builder.run import Failure, Run
+from builder.people.annotations import Annotations, Opinion, Wanted
+from builder.run.folder import Failure, Run
 from tests.commands import deepdialogue, tree
 from tests.runs import held, small
 from tests.web.conftest import ACCOUNTS, log_in, served
@@ -233,7 +233,7 @@ def test_whoever_logs_in_sees_after_a_reload_what_was_done_meanwhile(judged, pag
 
 
 def test_others_need_an_account(judged, monkeypatch):
-    from builder.web.explore import explore
+    from builder.people.pages.explore import explore
 
     monkeypatch.delenv("DEEPDIALOGUE_ANNOTATORS", raising=False)
     with pytest.raises(ConfigError, match=r"--host 0\.0\.0\.0 .*DEEPDIALOGUE_ANNOTATORS"):

@@ -6,8 +6,8 @@ import shutil
 import pytest
 
 from builder.core.listening import Answer
-from builder.ledger import Ledger
-from builder.run import Run
+from builder.run.folder import Run
+from builder.run.ledger import Ledger
 from tests.commands import deepdialogue
 from tests.web.conftest import log_in
 from tests.web.conftest import served as serve

@@ -11,10 +11,20 @@ import pytest
 import uvicorn
 
 from builder.errors import ConfigError, RunError
+from builder.people.pages import _accounts
+from builder.people.pages._accounts import Accounts
+from builder.people.pages._server import (
+    HOSTS,
+    Plain,
+    _Door,
+    _names,
+    _part,
+    application,
+    configured,
+    said,
+    serve,
+)
 from builder.records import Record
-from builder.web import _accounts
-from builder.web._accounts import Accounts
-from builder.web._server import HOSTS, Plain, _Door, _names, _part, application, configured, said, serve
 from tests.patience import PATIENCE_S
 
 

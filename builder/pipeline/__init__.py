@@ -1,0 +1,60 @@
+"""The pipeline, which is the whole project at a glance.
+
+    plan        the study       ->  Scenario     which dialogues to hold, every emotion drawn, from the seed alone
+    generate    Scenario        ->  Dialogue     two models hold it, turn by turn
+    judge       Dialogue        ->  Review       rules, then a panel of models, mark it
+    synthesize  Dialogue        ->  Recording    voices speak every accepted turn, and each clip is checked
+    measure     Recording       ->  Measured     what can be heard in every clip, as numbers
+    package     Recording       ->  dataset      Parquet shards per config, splits, checksums, the card with its figures
+    push        dataset         ->  release      one commit and one tag on the Hub
+    ingest      published data  ->  Dialogue, Recording     another way in: data that already exists
+    annotate    Dialogue        ->  Annotation   people mark a sample; how far judges agree with them is measured
+
+Law of the file: nothing but the stages and their order. The same dict is the command line's verbs and the rows of `status`;
+the folder `stages` is the registry: each verb is the function of its own name in the file of its own name.
+"""
+
+import asyncio
+import importlib
+from collections.abc import Callable, Coroutine
+
+import msgspec
+
+from builder.run.folder import Run, Tally
+
+_JUDGE_EVERY_S = 5.0
+
+Stage = Callable[[Run], Coroutine[None, None, Tally]]
+
+STAGES: dict[str, str] = {
+    "plan": "draw every scenario of a study from its seed, and show how they are distributed",
+    "generate": "let two models hold every scenario, turn by turn",
+    "judge": "mark every dialogue by rules and by a panel of models",
+    "synthesize": "speak every accepted dialogue, and check each clip",
+    "measure": "measure every clip: pitch, level, pace, and what models hear in it",
+    "package": "write the dataset folder that load_dataset opens",
+}
+"""The stages in order, with what each does. `build` runs them all."""
+
+
+def stage(name: str) -> Stage:
+    """The stage of this name; what it needs is imported now, not before."""
+    verb: Stage = getattr(importlib.import_module(f"builder.stages.{name}"), name)
+    return verb
+
+
+async def generate_and_judge(run: Run) -> tuple[Tally, Tally]:
+    """Both at once: what is held is judged while the rest is held."""
+    judge = stage("judge")
+    generating = asyncio.create_task(stage("generate")(run))
+    done = 0
+    try:
+        while True:
+            finished, _ = await asyncio.wait([generating], timeout=_JUDGE_EVERY_S)
+            judged = await judge(run)
+            done += judged.done
+            if finished:
+                return generating.result(), msgspec.structs.replace(judged, done=done)
+    finally:
+        generating.cancel()
+        await asyncio.gather(generating, return_exceptions=True)
