@@ -27,9 +27,10 @@ from builder.config import load_site, load_study
 from builder.core.part import Part
 from builder.errors import ConfigError, DeepDialogueError, in_one_line
 from builder.pipeline import STAGES
-from builder.pipeline.places import Here, Place, opened
-from builder.run.folder import Run, Tally
+from builder.pipeline.places import Here, Place, opened, refuse_nothing
+from builder.run.folder import Run
 from builder.run.share import is_url
+from builder.run.work import Tally
 from builder.secret import struck
 from builder.terminal import handlers_kept, say
 
@@ -245,10 +246,10 @@ def _stage(options: argparse.Namespace) -> int:
     with _opened(options) as place:
         place.run.verify = getattr(options, "verify", False)
         if isinstance(place, Here):
-            place.run.refuse_nothing(options.verb)
+            refuse_nothing(place.run, options.verb)
         tally = _timed(place, options.verb)
         if options.verb == "generate":
-            place.run.end()
+            place.run.failures.end(place.run.takes)
         if options.verb == "plan":
             show_plan(place.run, Console())
             if options.estimate:
@@ -272,7 +273,7 @@ def _build(options: argparse.Namespace) -> int:
             elif name == "generate":
                 tallies += _timed_together(place)
         run = place.run
-        run.end()
+        run.failures.end(run.takes)
         if not any(tally.done or tally.failed for tally in tallies):
             say(f"nothing to do: {run.out} is up to date")
         _say_made(run)

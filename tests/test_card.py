@@ -25,7 +25,8 @@ from builder.dataset.validation import validate
 from builder.evidence.card import front_matter
 from builder.evidence.panel import asked, panel, told
 from builder.people.annotations import Annotations, Opinion, Wanted
-from builder.run.folder import Failure, Run
+from builder.run.failures import Failure
+from builder.run.folder import Run
 from builder.run.recorder import Recorder
 from builder.stages.judge import judge
 from builder.stages.package import package
@@ -53,7 +54,7 @@ def test_what_failed_is_counted_where_it_failed_and_what_is_owed_is_not_called_a
             scenario = run.scenarios[run.scenarios.ids()[number]]
             id = scenario.id.replace(f"_{len(scenario.emotions)}", f"7_{len(scenario.emotions)}")
             run.scenarios.append(id, msgspec.structs.replace(scenario, id=id))
-            run.failures("generate").append(id, Failure(id=id, boundary=boundary, message="no"))
+            run.failures.of("generate").append(id, Failure(id=id, boundary=boundary, message="no"))
         owed = id.replace("7_", "77_")
         run.scenarios.append(owed, msgspec.structs.replace(run.scenarios[id], id=owed))
         text = " ".join(card(run).split())
@@ -152,7 +153,7 @@ def test_whatever_a_study_a_server_and_a_person_call_things_the_card_shows_their
         scenario = run.scenarios[id]
         lost = re.sub(r"_(\d+)_", r"_9\1_", id)
         run.scenarios.append(lost, msgspec.structs.replace(scenario, id=lost))
-        run.failures("generate").append(lost, Failure(id=lost, boundary=named("boundary"), message="no"))
+        run.failures.of("generate").append(lost, Failure(id=lost, boundary=named("boundary"), message="no"))
         for id in run.recordings["xtts"].ids():
             measures = {named("measure"): named("reason")}
             run.measured("xtts").append(id, Measured(id=id, clips=(), done=(), not_run=measures))
@@ -261,7 +262,7 @@ def test_clips_that_were_spoken_again_and_dialogues_that_could_not_be_are_counte
     with heard(tmp_path / "run", spoken_again=("pace", "tail", "pace")) as run:
         *_, last = run.dialogues.ids()
         for id, boundary in ((last, "check"), (run.recordings["xtts"].ids()[0], "endpoint")):
-            run.failures("synthesize-xtts").append(id, Failure(id=id, boundary=boundary, message="no"))
+            run.failures.of("synthesize-xtts").append(id, Failure(id=id, boundary=boundary, message="no"))
         num_clips = sum(len(recording.clips) for recording in run.recordings["xtts"])
         text = " ".join(card(run).split())
     assert (
@@ -318,7 +319,7 @@ def test_the_judges_are_on_the_card_with_model_rubric_abstentions_and_agreement_
 def test_the_judges_on_the_card_are_what_judged_and_those_of_one_checkpoint_count_once(tmp_path):
     with marked(tmp_path / "run", checkpoint="rehearsal", rehearsal=True) as run:
         text = " ".join(card(run).split())
-        llama = run.study.vocabulary.models[run.judges()["rubric-llama"].model].hub_id
+        llama = run.study.vocabulary.models[run.plugins.judges()["rubric-llama"].model].hub_id
     assert "| rubric-llama | `rehearsal` | `2 0a` | 54 | 10.0 % | 0 |" in text
     assert llama not in text
     assert "**A stand-in judged as rubric-llama, rubric-qwen: what it says is no judgement" in text
@@ -371,7 +372,7 @@ def test_a_judge_that_leans_is_on_the_card_with_what_chance_would_do(tmp_path):
 def test_a_rule_that_does_not_count_judges_alike_is_on_the_card_whole(tmp_path):
     with marked(tmp_path / "run") as run:
         assert "count alike" not in card(run)
-        run.pin_acceptance(
+        run.pin.accept(
             msgspec.structs.replace(
                 run.study.acceptance, rule="mean", weights={"rubric-llama": {"coherence": 0.25}}
             )

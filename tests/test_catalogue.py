@@ -20,7 +20,8 @@ from builder.errors import DatasetError, SourceError
 from builder.people.annotations import Annotations, Opinion, Wanted
 from builder.people.catalogue import ORDERS, OUTCOMES, Catalogue, Filters
 from builder.run.audio import decode
-from builder.run.folder import Failure, Run
+from builder.run.failures import Failure
+from builder.run.folder import Run
 from builder.stages.package import package
 from tests.commands import tree
 from tests.runs import held, laid, small, speak
@@ -59,7 +60,7 @@ def made(tmp_path_factory):
         lost = Scenario(id=LOST, domain="work", pairing="phi4-mini", emotions=("curious", "happy", "proud"))
         run.scenarios.append(LOST, lost)
         said = Failure(id=LOST, boundary="reply", message="<b>nothing</b> but an empty reply", number=1)
-        run.failures("generate").append(LOST, said)
+        run.failures.of("generate").append(LOST, said)
         speak(run, [run.dialogues[id] for id in ids[:4]])
         assert asyncio.run(package(run)).done == 4
     return folder
@@ -270,7 +271,7 @@ def test_what_was_ingested_without_its_recording_keeps_its_failure(tmp_path):
     with held(tmp_path / "run", small(judges=())) as run:
         id, *_ = run.dialogues.ids()
         for failed in (f"xtts:{id}", "xtts:no id at all"):
-            run.failures("ingest").append(failed, Failure(id=failed, boundary="source", message="cut off"))
+            run.failures.of("ingest").append(failed, Failure(id=failed, boundary="source", message="cut off"))
     catalogue = Catalogue(tmp_path / "run")
     assert [(work, failure.message) for work, failure in catalogue.show(id).failures] == [
         ("ingest", "cut off")

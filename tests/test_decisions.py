@@ -144,17 +144,17 @@ def test_a_rule_that_is_pinned_decides_from_then_on_and_the_one_before_stays_on_
     folder, mean = tmp_path / "run", changed(RULE, {}, rule="mean")
     with judged(folder) as run:
         before = set(run.accepted())
-        run.pin_acceptance(mean)
+        run.pin.accept(mean)
         now = set(run.accepted())
         reviews = run.reviews.own.path.read_bytes()
     assert before < now
     with Run(folder, small(acceptance=mean, speech=run.study.speech)) as run:
         assert set(run.accepted()) == now
         assert run.reviews.own.path.read_bytes() == reviews
-        assert [former.acceptance for former in run.former_rules] == [RULE]
-        run.pin_acceptance(RULE)
+        assert [former.acceptance for former in run.pin.former_rules] == [RULE]
+        run.pin.accept(RULE)
     with Run(folder, writable=False) as run:
-        assert [former.acceptance.rule for former in run.former_rules] == ["majority", "mean"]
+        assert [former.acceptance.rule for former in run.pin.former_rules] == ["majority", "mean"]
         said = shown(show_rules, run, mean)
         assert set(run.accepted()) == before
     assert [line.split(":")[0][:5] for line in said.splitlines()] == ["until", "until", "now", "then"]
@@ -168,16 +168,16 @@ def test_a_pin_from_before_rules_could_change_is_read(tmp_path):
     del written["formerly"]
     pin.write_text(json.dumps(written))
     with Run(tmp_path / "run", writable=False) as run:
-        assert run.former_rules == ()
+        assert run.pin.former_rules == ()
         assert run.study.acceptance == RULE
 
 
 def test_only_the_rule_of_a_study_may_differ_and_what_else_does_is_named(tmp_path):
     with judged(tmp_path / "run") as run:
         mean = changed(RULE, {}, rule="mean")
-        assert run.rule_of(msgspec.structs.replace(run.study, acceptance=mean)) == mean
+        assert run.pin.rule_of(msgspec.structs.replace(run.study, acceptance=mean)) == mean
         with pytest.raises(RunError, match="seed was 2505 and is now 7"):
-            run.rule_of(msgspec.structs.replace(run.study, acceptance=mean, seed=7))
+            run.pin.rule_of(msgspec.structs.replace(run.study, acceptance=mean, seed=7))
 
 
 def test_a_stage_called_with_another_rule_is_told_of_decide(tmp_path):

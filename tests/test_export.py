@@ -25,8 +25,9 @@ from builder.core.verdict import Review, Verdict
 from builder.dataset.export import METADATA, OPTIONS, Options, export
 from builder.dataset.manifest import read_manifest
 from builder.errors import ConfigError, DatasetError, RunError
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
 from builder.run.recorder import Recorder
+from builder.run.work import Tally
 from builder.stages.ingest import ingest
 from builder.stages.package import package
 from tests.commands import environment, tree

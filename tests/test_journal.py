@@ -11,6 +11,7 @@ from builder.errors import ReplyError
 from builder.run.folder import Run
 from builder.run.journal import Answered, Journal
 from builder.run.ledger import Ledger, Ledgers
+from builder.run.work import work
 from tests.runs import small
 
 
@@ -150,7 +151,9 @@ def test_what_is_given_up_stays_so_until_a_command_has_ended_and_then_gets_new_a
     seeds = []
 
     async def hold(run, model):
-        talk = conversation(scenario, domain, script, cast, study.seed, rounds=run.rounds_of(scenario.id))
+        talk = conversation(
+            scenario, domain, script, cast, study.seed, rounds=run.failures.rounds_of(scenario.id)
+        )
         journal = Journal(run.turns, lambda _: True, lambda _: False)
         prompt = next(talk)
         while True:
@@ -163,10 +166,10 @@ def test_what_is_given_up_stays_so_until_a_command_has_ended_and_then_gets_new_a
             async def do(_):
                 await hold(run, model)
 
-            tally = asyncio.run(run.work("generate", [scenario.id], do, total=1, at_once=1, done=0))
+            tally = asyncio.run(work(run, "generate", [scenario.id], do, total=1, at_once=1, done=0))
             assert tally.given_up == 1
             if end:
-                run.end()
+                run.failures.end(run.takes)
         seeds.extend(prompt.seed for prompt in model.asked)
         return len(model.asked)
 

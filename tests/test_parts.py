@@ -12,8 +12,10 @@ from builder.core.part import Part
 from builder.core.prompt import Completion, Decoding, Prompt
 from builder.core.usage import Budget
 from builder.errors import BudgetError, RunError, SourceError
-from builder.run.folder import Failure, Run
+from builder.run.failures import Failure
+from builder.run.folder import Run
 from builder.run.meter import Meter, read_usage
+from builder.run.work import work
 from builder.stages.judge import judge
 from tests.commands import REHEARSAL, deepdialogue, kill, lines, site, started, study, tree, wait_for
 from tests.runs import held, small
@@ -178,13 +180,13 @@ def test_a_part_twice_or_one_that_overlaps_with_another_is_refused(judged):
 
 def test_a_failure_that_another_part_mended_is_not_owed_any_more(judged):
     with Run(judged / "shared", part=Part.parse("1/2")) as run:
-        run.failures("synthesize-xtts").append("a", Failure(id="a", boundary="synthesis", message="no"))
-        run.failures("synthesize-xtts").append("b", Failure(id="b", boundary="synthesis", message="no"))
+        run.failures.of("synthesize-xtts").append("a", Failure(id="a", boundary="synthesis", message="no"))
+        run.failures.of("synthesize-xtts").append("b", Failure(id="b", boundary="synthesis", message="no"))
     with Run(judged / "shared") as run:
-        run.failures("synthesize-xtts").append("a", Failure(id="a", boundary="resolved", message=""))
-        assert [failure.id for failure in run.unresolved("synthesize-xtts")] == ["b"]
+        run.failures.of("synthesize-xtts").append("a", Failure(id="a", boundary="resolved", message=""))
+        assert [failure.id for failure in run.failures.unresolved("synthesize-xtts")] == ["b"]
     with Run(judged / "shared", part=Part.parse("2/2")) as run:
-        assert [failure.id for failure in run.unresolved("synthesize-xtts")] == ["b"]
+        assert [failure.id for failure in run.failures.unresolved("synthesize-xtts")] == ["b"]
 
 
 def test_parts_of_a_new_cut_that_start_at_once_do_not_take_each_other_for_parts_of_the_old_one(tmp_path):
@@ -206,7 +208,7 @@ def test_a_run_of_more_parts_than_files_may_usually_be_open_is_read_and_worked_o
         pass
     for index in range(1, 101):
         with Run(tmp_path / "run", part=Part(index=index, count=100)) as run:
-            run.failures("synthesize-xtts").append("a", Failure(id="a", boundary="resolved", message=""))
+            run.failures.of("synthesize-xtts").append("a", Failure(id="a", boundary="resolved", message=""))
 
     def few():
         resource.setrlimit(resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
@@ -227,13 +229,13 @@ def test_what_fails_again_is_owed_though_another_part_had_mended_it_before(tmp_p
     async def mend(id):
         pass
 
-    def work(run, do):
-        asyncio.run(run.work("measure-xtts", ["a"], do, total=1, at_once=1, done=0))
+    def worked(run, do):
+        asyncio.run(work(run, "measure-xtts", ["a"], do, total=1, at_once=1, done=0))
 
     with held(tmp_path / "run", small(judges=())):
         pass
     for part, do, owed in (("1/2", fail, ["a"]), ("1/2", mend, []), (None, fail, ["a"]), ("1/3", mend, [])):
         with Run(tmp_path / "run", part=part and Part.parse(part)) as run:
-            work(run, do)
+            worked(run, do)
         with Run(tmp_path / "run", writable=False) as run:
-            assert [failure.id for failure in run.unresolved("measure-xtts")] == owed
+            assert [failure.id for failure in run.failures.unresolved("measure-xtts")] == owed

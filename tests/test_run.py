@@ -12,17 +12,20 @@ import pytest
 from builder.config import Speech, load_site
 from builder.core.dialogue import Dialogue
 from builder.errors import ConfigError, EndpointError, ProtocolError, ReplyError, RunError
-from builder.run.folder import Failure, Run
+from builder.pipeline.places import refuse_nothing
+from builder.run.failures import Failure
+from builder.run.folder import Run
 from builder.run.journal import Answered
 from builder.run.ledger import Ledger
+from builder.run.work import work
 from builder.stages.judge import judge
 from tests.commands import deepdialogue, tree
 from tests.patience import PATIENCE_S
 from tests.runs import held, small, speak
 
 
-def work(run, do, items="abcdef", at_once=1):
-    return asyncio.run(run.work("try", items, do, total=len(items), at_once=at_once, done=0))
+def worked(run, do, items="abcdef", at_once=1):
+    return asyncio.run(work(run, "try", items, do, total=len(items), at_once=at_once, done=0))
 
 
 def journal(run, item):
@@ -38,11 +41,13 @@ def test_an_item_that_fails_is_recorded_with_its_boundary_and_the_rest_goes_on(t
         journal(run, item)
 
     with Run(tmp_path, small()) as run:
-        tally = work(run, do, at_once=2)
+        tally = worked(run, do, at_once=2)
         assert (tally.done, tally.failed, tally.given_up) == (4, 1, 1)
     with Run(tmp_path, writable=False) as run:
         assert sorted(run.turns.ids()) == ["a", "c", "e", "f"]
-        failures = {failure.id: (failure.boundary, failure.message) for failure in run.unresolved("try")}
+        failures = {
+            failure.id: (failure.boundary, failure.message) for failure in run.failures.unresolved("try")
+        }
     assert failures == {"b": ("protocol", "the server answers nonsense"), "d": ("reply", "empty, empty")}
 
 
@@ -54,12 +59,12 @@ def test_what_failed_and_is_done_later_is_a_failure_no_more(tmp_path):
         journal(run, item)
 
     with Run(tmp_path, small()) as run:
-        work(run, fail, "ab")
+        worked(run, fail, "ab")
     with Run(tmp_path, small()) as run:
-        assert [failure.id for failure in run.unresolved("try")] == ["a", "b"]
-        work(run, do, "b")
+        assert [failure.id for failure in run.failures.unresolved("try")] == ["a", "b"]
+        worked(run, do, "b")
     with Run(tmp_path, writable=False) as run:
-        assert [failure.id for failure in run.unresolved("try")] == ["a"]
+        assert [failure.id for failure in run.failures.unresolved("try")] == ["a"]
 
 
 def test_twenty_failures_in_a_row_at_an_endpoint_stop_the_work_and_nineteen_do_not(tmp_path):
@@ -72,9 +77,9 @@ def test_twenty_failures_in_a_row_at_an_endpoint_stop_the_work_and_nineteen_do_n
 
     with Run(tmp_path, small()) as run:
         with pytest.raises(EndpointError, match="20 items in a row failed, the last with: no connection"):
-            work(run, do, range(100))
+            worked(run, do, range(100))
         assert tried == list(range(40))
-        assert len(run.unresolved("try")) == 39
+        assert len(run.failures.unresolved("try")) == 39
 
 
 def test_replies_that_break_the_rules_never_stop_the_work_however_many_they_are(tmp_path):
@@ -82,7 +87,7 @@ def test_replies_that_break_the_rules_never_stop_the_work_however_many_they_are(
         raise ReplyError("empty")
 
     with Run(tmp_path, small()) as run:
-        assert work(run, do, range(50)).given_up == 50
+        assert worked(run, do, range(50)).given_up == 50
 
 
 def test_a_disk_error_stops_all_items_at_once_and_what_is_finished_is_kept(tmp_path):
@@ -97,10 +102,10 @@ def test_a_disk_error_stops_all_items_at_once_and_what_is_finished_is_kept(tmp_p
         journal(run, item)
 
     with Run(tmp_path, small()) as run, pytest.raises(OSError, match="No space left"):
-        work(run, do, at_once=2)
+        worked(run, do, at_once=2)
     with Run(tmp_path, writable=False) as run:
         assert run.turns.ids() == ["a"]
-        assert not run.unresolved("try")
+        assert not run.failures.unresolved("try")
     assert not late
 
 
@@ -127,7 +132,7 @@ def test_the_last_line_before_a_lull_reaches_the_disk_though_no_line_follows(tmp
                     reached.clear()
                     await reached.wait()
 
-        asyncio.run(run.work("try", ["a"], do, total=1, at_once=1, done=0))
+        asyncio.run(work(run, "try", ["a"], do, total=1, at_once=1, done=0))
 
 
 def test_an_interruption_is_heard_where_no_item_ever_waits(tmp_path):
@@ -142,7 +147,7 @@ def test_an_interruption_is_heard_where_no_item_ever_waits(tmp_path):
 
     async def all_of_them():
         main.append(asyncio.current_task())
-        await run.work("try", "abcdef", do, total=6, at_once=1, done=0)
+        await work(run, "try", "abcdef", do, total=6, at_once=1, done=0)
 
     with Run(tmp_path, small()) as run, pytest.raises(asyncio.CancelledError):
         asyncio.run(all_of_them())
@@ -156,8 +161,8 @@ def test_a_failure_that_names_a_file_whose_name_is_no_text_is_recorded_escaped(t
         raise ProtocolError(f"{name}: not JSON")
 
     with Run(tmp_path, small()) as run:
-        assert work(run, do, "a").failed == 1
-        (failure,) = run.unresolved("try")
+        assert worked(run, do, "a").failed == 1
+        (failure,) = run.failures.unresolved("try")
     assert failure.message == r"caf\udce9.json: not JSON"
 
 
@@ -168,7 +173,7 @@ def test_a_study_with_a_misspelt_plugin_is_not_pinned_so_that_the_mended_one_goe
     with pytest.raises(ConfigError, match="did you mean 'length'"):
         Run(tmp_path, wrong)
     with Run(tmp_path, small()) as run:
-        assert list(run.judges()) == ["length", "duplicate"]
+        assert list(run.plugins.judges()) == ["length", "duplicate"]
 
 
 def test_a_misspelt_run_folder_is_not_made(tmp_path):
@@ -201,7 +206,7 @@ def test_a_stage_that_has_nothing_to_work_on_says_what_comes_first(tmp_path):
 
     def refused(folder, verb):
         with Run(folder, study) as run, pytest.raises(RunError) as refusal:
-            run.refuse_nothing(verb)
+            refuse_nothing(run, verb)
         return str(refusal.value).removeprefix(f"{folder}: ")
 
     assert (
@@ -213,7 +218,7 @@ def test_a_stage_that_has_nothing_to_work_on_says_what_comes_first(tmp_path):
     assert refused(tmp_path / "a", "measure").startswith("nothing is recorded yet: `deepdialogue synthesize`")
     with held(tmp_path / "b", study) as run:
         for verb in ("plan", "generate", "judge", "package"):
-            run.refuse_nothing(verb)
+            refuse_nothing(run, verb)
     assert refused(tmp_path / "b", "synthesize").startswith("none of its 8 dialogues is accepted")
 
 

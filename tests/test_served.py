@@ -187,7 +187,7 @@ def test_what_spoke_at_a_site_that_is_not_known_here_is_compared_by_name():
 def test_endpoints_close_as_they_did(tmp_path):
     async def main(run):
         async with AsyncExitStack() as opened:
-            return {name: one.limit for name, one in (await run.endpoints([FIRST], opened)).items()}
+            return {name: one.limit for name, one in (await run.plugins.endpoints([FIRST], opened)).items()}
 
     with OpenAIServer("my-llama", speak_openai) as server, planned(tmp_path / "run", a_site(server)) as run:
         assert asyncio.run(main(run)) == {FIRST: 64}

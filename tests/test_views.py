@@ -11,7 +11,7 @@ from builder.commands._views import show_dialogue, show_plan, show_status
 from builder.config import Speech
 from builder.core.speech import Measured, Recording
 from builder.core.verdict import Abstention, Review, Verdict
-from builder.run.folder import Failure
+from builder.run.failures import Failure
 from tests.runs import held, small
 
 HOSTILE = "[/INST] [red]x[/red] \x1b]0;owned\x07 \x9b2J"
@@ -68,7 +68,7 @@ def test_the_scores_of_turns_are_shown_with_their_criterion(tmp_path, console):
 def test_status_shows_a_failure_and_a_folder_as_text_whatever_their_words(tmp_path, monkeypatch, console):
     monkeypatch.chdir(tmp_path)
     with held(Path("[/x]/run"), small()) as run:
-        run.failures("generate").append("a", Failure(id="a", boundary="protocol", message=HOSTILE))
+        run.failures.of("generate").append("a", Failure(id="a", boundary="protocol", message=HOSTILE))
         show_status(run, console)
     assert f"1 x protocol; last: {SHOWN}" in said(console)
     assert "[/x]/run: study 'quickstart'" in said(console)
@@ -100,7 +100,7 @@ def test_status_shows_what_is_measured_and_what_could_not_be_and_makes_no_ledger
         show_status(run, console)
         assert not (run.folder / "measures").exists()
         run.measured("xtts").append(first, Measured(id=first, clips=(), done=("prosody",)))
-        failures = run.failures("measure-xtts")
+        failures = run.failures.of("measure-xtts")
         failures.append(second, Failure(id=second, boundary="source", message="torn clip"))
         show_status(run, console)
     rows = [line.split() for line in said(console).splitlines() if "measure xtts" in line]

@@ -78,11 +78,11 @@ def show_status(run: Run, console: Console) -> None:
         table.add_row("judge", str(judged), str(held - judged), *_failed(run, "judge"))
         table.add_row("", "", "", "", _outcomes(run))
     for config, ledger in run.recordings.items():
-        damaged = run.damaged(config)
+        damaged = run.failures.damaged(config)
         spoken = sum(id in ledger and id not in damaged for id in accepted)
         row = _failed(run, f"synthesize-{config}")
         table.add_row(f"synthesize {config}", str(spoken), str(len(accepted) - spoken), *row)
-        if run.unresolved(f"package-{config}"):
+        if run.failures.unresolved(f"package-{config}"):
             table.add_row(f"package {config}", "", "", *_failed(run, f"package-{config}"))
         if run.study.measures and len(ledger):
             measured, row = _measured(run, config), _failed(run, f"measure-{config}")
@@ -166,7 +166,7 @@ def show_estimate(run: Run, console: Console) -> None:
     if study.script is None:
         raise ConfigError(f"study {study.name!r} has no [script]: there is nothing to estimate")
     asks = []
-    for name, judge in run.judges().items():
+    for name, judge in run.plugins.judges().items():
         if judge.models():
             context = Context(name=name, seed=study.seed, vocabulary=study.vocabulary, twins={})
             asks.append(lambda dialogue, judge=judge, context=context: next(judge.judge(dialogue, context)))
@@ -188,12 +188,12 @@ def show_estimate(run: Run, console: Console) -> None:
 
 
 def _rehearsal(run: Run) -> str:
-    return ", a rehearsal" if run.rehearsal else ""
+    return ", a rehearsal" if run.pin.rehearsal else ""
 
 
 def _failed(run: Run, work: str) -> tuple[str, str]:
     """How many items of one piece of work are failures, and where they failed."""
-    failures = run.unresolved(work)
+    failures = run.failures.unresolved(work)
     boundaries = Counter(failure.boundary for failure in failures)
     last = f"; last: {escape(plain(failures[-1].message))}" if failures else ""
     return str(len(failures) or ""), ", ".join(

@@ -98,7 +98,7 @@ def do(options: argparse.Namespace) -> int:
             raise RunError(f"{run.folder}: nothing is judged: `deepdialogue judge` gives votes to decide on")
         if options.calibrate:
             return _calibrate(run, options.passing, options.without, console)
-        rule = run.rule_of(load_study(options.study)) if options.study else run.study.acceptance
+        rule = run.pin.rule_of(load_study(options.study)) if options.study else run.study.acceptance
         rule = changed(rule, dict(options.thresholds), options.rule, options.quorum, options.own)
         found = changes(run, rule)
         show_rules(run, rule, console)
@@ -106,7 +106,7 @@ def do(options: argparse.Namespace) -> int:
         if rule == run.study.acceptance:
             console.print("This is the rule in force.")
         elif options.yes:
-            run.pin_acceptance(rule)
+            run.pin.accept(rule)
             console.print("This rule decides from now on; the one before stays in run.json.")
         else:
             console.print("Nothing is changed yet: --yes lets this rule decide.")

@@ -71,7 +71,7 @@ def do(options: argparse.Namespace) -> int:
     with Run(run_folder(options.run), load_study(options.study)) as run:
         tally = asyncio.run(ingest(run, *sources, chosen=chosen))
         say(f"ingest: {tally.done} done, {tally.skipped} done before, {tally.failed} refused")
-        for failure in run.unresolved("ingest"):
+        for failure in run.failures.unresolved("ingest"):
             say(f"  {failure.id}: {failure.message}")
         for line in flagged(run):
             say(line)

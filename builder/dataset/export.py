@@ -38,8 +38,8 @@ from builder.errors import ConfigError, DatasetError, SourceError, nearest
 from builder.files import listed, put
 from builder.records import Record, convert, encode
 from builder.run.audio import decode
-from builder.run.folder import Tally
 from builder.run.ledger import Ledger
+from builder.run.work import Tally
 from builder.terminal import bar, say
 
 OPTIONS = "export.json"

@@ -157,7 +157,7 @@ def _counted(recordings: Counter[str]) -> str:
 
 def show_rules(run: Run, rule: Acceptance, console: Console) -> None:
     """The rules that decided before, each with when it ceased to, the one that does now, and another."""
-    for former in run.former_rules:
+    for former in run.pin.former_rules:
         console.print(Text(plain(f"until {former.until}: {_told(former.acceptance)}"), style="dim"))
     console.print(Text(plain(f"now:  {_told(run.study.acceptance)}")))
     if rule != run.study.acceptance:

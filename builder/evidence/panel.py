@@ -136,13 +136,13 @@ class Panel(Bench):
 
 def asked(run: Run) -> tuple[str, ...]:
     """The judges of a run that ask a model, in the study's order."""
-    return tuple(name for name, judge in run.judges().items() if judge.models())
+    return tuple(name for name, judge in run.plugins.judges().items() if judge.models())
 
 
 def answered_judges(run: Run, found: Bench) -> tuple[Answered, ...]:
     """What judged as every model that is asked to, held against what the study asks for."""
     counts = Counter[tuple[str, str]]()
-    for name, judge in run.judges().items():
+    for name, judge in run.plugins.judges().items():
         for model in judge.models() if name in found.judges else ():
             for one in found.judges[name].judged:
                 counts[model, one.checkpoint] += one.verdicts + one.abstentions

@@ -180,7 +180,7 @@ def _page(evidence: Evidence, sections: Iterable[dict[str, Any]]) -> bytes:
     environment.filters |= {"headed": _headed, "marked": _marked}
     page = environment.get_template("report.html.jinja").render(
         study=evidence.run.study,
-        rehearsal=evidence.run.rehearsal,
+        rehearsal=evidence.run.pin.rehearsal,
         held=evidence.held,
         planned=evidence.planned,
         sections=list(sections),

@@ -70,7 +70,7 @@ class Sound:
         """Recordings by measure that did not run and by reason."""
         self.failures = Counter(
             failure.boundary
-            for failure in run.unresolved(f"synthesize-{config}")
+            for failure in run.failures.unresolved(f"synthesize-{config}")
             if failure.id not in run.recordings[config]
         )
         """Dialogues that could not be spoken, by boundary."""

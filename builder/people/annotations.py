@@ -450,7 +450,7 @@ def _drawn(run: Run, wanted: Wanted) -> Plan:
 def _criteria(run: Run) -> dict[str, Criterion | str]:
     """What the study's judges score by criteria, so that people score the same; the first of a name counts."""
     criteria: dict[str, Criterion | str] = {}
-    for judge in run.judges().values():
+    for judge in run.plugins.judges().values():
         criteria = {**getattr(judge, "criteria", {}), **criteria}
     shipped = resources("configs") / "prompts" / "criteria.toml"
     return criteria or convert(

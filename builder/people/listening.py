@@ -390,7 +390,7 @@ def results(run: Run, without: Iterable[str] = ()) -> Results:
     people = (_listener(name, given, len(plan.listeners[name])).attention for name, given in answers.items())
     names, notes = counted(people, plan.min_checks, tuple(without))
     kept = {name: answers[name] for name in names}
-    return replace(found(plan, kept, run.study.seed, rehearsal=run.rehearsal), notes=notes)
+    return replace(found(plan, kept, run.study.seed, rehearsal=run.pin.rehearsal), notes=notes)
 
 
 def found(plan: Plan, answers: Mapping[str, Sequence[Answer]], seed: int, *, rehearsal: bool) -> Results:

@@ -20,7 +20,8 @@ from collections.abc import Callable, Coroutine
 
 import msgspec
 
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
+from builder.run.work import Tally
 
 _JUDGE_EVERY_S = 5.0
 

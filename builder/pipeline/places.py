@@ -11,12 +11,15 @@ from typing import NamedTuple, Protocol
 
 from builder.config import Site, Study
 from builder.core.part import Part
-from builder.errors import ConfigError
+from builder.errors import ConfigError, RunError
 from builder.files import put
 from builder.pipeline import generate_and_judge, stage
 from builder.pipeline.twins import find
-from builder.run.folder import TWINS, Run, Tally, begun
+from builder.run.folder import Run
+from builder.run.pin import begun
 from builder.run.share import Share, is_url, pulled_from
+from builder.run.work import Tally
+from builder.stages.judge import TWINS
 
 
 class Place(Protocol):
@@ -124,3 +127,32 @@ def opened(
             )
         with Run(Path(folder), study, site, out, part=part) as run:
             yield Here(run)
+
+
+def refuse_nothing(run: Run, verb: str) -> None:
+    """Makes sure that a stage that is run by itself has something to work on, in whichever part.
+
+    Args:
+        run: that it works on.
+        verb: the stage.
+
+    Raises:
+        RunError: what it works on is not there at all; says what makes it.
+    """
+    study, dialogues = run.study, run.dialogues.ids()
+    made = "plan" if study.plan is not None else "ingest"
+    lacking = ""
+    if verb == "generate" and study.script is not None and not len(run.scenarios):
+        lacking = f"nothing is planned to be held: `deepdialogue {made}` comes first"
+    elif verb in {"judge", "synthesize"} and not dialogues:
+        lacking = (
+            f"no dialogue is held yet: `deepdialogue {'generate' if study.plan else 'ingest'}` comes first"
+        )
+    elif verb == "synthesize" and study.speech:
+        decisions = (run.decision(run.reviews.get(id)) for id in dialogues)
+        if not any(decision and decision.outcome == "accepted" for decision in decisions):
+            lacking = f"none of its {len(dialogues)} dialogues is accepted: `deepdialogue status` shows what is owed"
+    elif verb == "measure" and study.measures and not any(map(len, run.recordings.values())):
+        lacking = "nothing is recorded yet: `deepdialogue synthesize` or `ingest` comes first"
+    if lacking:
+        raise RunError(f"{run.folder}: {lacking}")

@@ -8,6 +8,7 @@ import hashlib
 from builder.records import encode
 from builder.run.folder import Run
 from builder.run.share import Share
+from builder.stages.judge import twins_of
 
 
 def find(share: Share, run: Run) -> str:
@@ -20,6 +21,6 @@ def find(share: Share, run: Run) -> str:
     ids = "\n".join(sorted(run.dialogues.ids()))
     name = f"twins/{hashlib.sha256(ids.encode()).hexdigest()}.json"
     if share.read(name) is None:
-        judges = run.judges()
-        share.create(name, encode({one: run.twins(one, judge) for one, judge in judges.items()}))
+        judges = run.plugins.judges()
+        share.create(name, encode({one: twins_of(run, one, judge) for one, judge in judges.items()}))
     return name

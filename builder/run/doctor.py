@@ -111,7 +111,7 @@ async def doctor(study: Study, site: Site) -> list[Finding]:
         ConfigError: the study or the site has a table that makes no plug-in.
     """
     with tempfile.TemporaryDirectory() as folder, Run(Path(folder), study, site) as run:
-        judges = run.judges()
+        judges = run.plugins.judges()
         models = _models(study, judges)
         # What is loaded into this machine is loaded alone: there may be room for one at a time.
         alone = asyncio.Lock()
@@ -167,7 +167,7 @@ async def _examine_model(run: Run, name: str, judges: dict[str, Judge], alone: a
     """One finding for each replica of the model."""
     unplaced = Finding(name)
     with unplaced.noting():
-        backends = run.backends(name)
+        backends = run.plugins.backends(name)
         own = {judge: one for judge, one in judges.items() if one.models() == (name,)}
         return await asyncio.gather(
             *(_examine_replica(run.study, name, backend, own, alone) for backend in backends)
@@ -228,17 +228,17 @@ def _served(finding: Finding, backend: Backend, model: Model, checkpoint: str) -
 def _compare(run: Run, found: list[Finding], judges: dict[str, Judge]) -> None:
     """Holds what is served against the study, and the models against each other."""
     voices = {one.name: Voice(one.name, one.serves) for one in found if one.serves}
-    shared = run.served.shared(voices.values())
+    shared = run.plugins.served.shared(voices.values())
     for one in found:
         if one.name not in voices:
             continue
-        if difference := run.served.difference(Voice(one.name, one.serves)):
-            (one.faults if run.served.strict else one.doubts).append(difference)
+        if difference := run.plugins.served.difference(Voice(one.name, one.serves)):
+            (one.faults if run.plugins.served.strict else one.doubts).append(difference)
         one.doubts += [told(names, one.serves) for names in shared if one.name in names]
     asking = {
         name: voices[model] for name, judge in judges.items() for model in judge.models() if model in voices
     }
-    for group in groups(asking, lambda one, other: run.served.is_one(asking[one], asking[other])):
+    for group in groups(asking, lambda one, other: run.plugins.served.is_one(asking[one], asking[other])):
         own = len(_own_pairings(run, asking[group[0]], voices))
         for one in found:
             if one.name in {asking[judge].model for judge in group}:
@@ -261,7 +261,7 @@ def _own_pairings(run: Run, judge: Voice, voices: Mapping[str, Voice]) -> list[s
         name
         for name in _pairings(run.study)
         if any(
-            model in voices and run.served.is_one(judge, voices[model])
+            model in voices and run.plugins.served.is_one(judge, voices[model])
             for model in (pairings[name].first, pairings[name].second)
         )
     ]
@@ -422,7 +422,7 @@ async def _examine_engine(run: Run, config: str, alone: asyncio.Lock) -> list[Fi
     emotions = [*run.study.vocabulary.emotions.values()]
     line = Line(text="Hello.", voice=speech.cast()[0], emotion=emotions[0], seed=0)
     with finding.noting():
-        engine = run.engine(config)
+        engine = run.plugins.engine(config)
         finding.where = _where(engine)
         _exposed(finding, engine)
         engine.prepare(speech.cast(), emotions)

@@ -11,8 +11,9 @@ from builder.core.chat import Actor, conversation
 from builder.core.prompt import Prompt
 from builder.core.scenario import parse_id
 from builder.errors import ConfigError
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
 from builder.run.journal import Journal
+from builder.run.work import Tally, work
 
 _MOST_AT_ONCE = 4096
 _TAIL = 4
@@ -37,19 +38,21 @@ async def generate(run: Run) -> Tally:
     before = len(mine) - len(owed)
     if not owed:
         return Tally(skipped=before)
-    journal = Journal(run.turns, lambda id: id not in run.dialogues and run.takes(id), run.served.refuses)
+    journal = Journal(
+        run.turns, lambda id: id not in run.dialogues and run.takes(id), run.plugins.served.refuses
+    )
 
     pairings = {run.scenarios[id].pairing for id in owed}
     models = {model for name in pairings for model in _models(run, name)}
-    run.pin_rehearsal("text", any(run.rehearses(model) for model in models))
+    run.pin.rehearse("text", any(run.plugins.rehearses(model) for model in models))
     async with AsyncExitStack() as opened:
-        endpoints = await run.endpoints(models, opened)
+        endpoints = await run.plugins.endpoints(models, opened)
 
         actors = {
             model: Actor(
                 model=model,
                 checkpoint=endpoint.checkpoint,
-                rehearsal=run.rehearses(model),
+                rehearsal=run.plugins.rehearses(model),
                 system_role=study.vocabulary.models[model].system_role,
             )
             for model, endpoint in endpoints.items()
@@ -65,7 +68,7 @@ async def generate(run: Run) -> Tally:
             cast = casts[scenario.pairing]
             domain = study.vocabulary.domains[scenario.domain]
             turns = journal.formerly(id, (cast[0].checkpoint, cast[1].checkpoint))
-            rounds = run.rounds_of(id)
+            rounds = run.failures.rounds_of(id)
             talk = conversation(scenario, domain, script, cast, study.seed, turns, rounds=rounds)
             index, answer = len(turns), None
             while True:
@@ -83,7 +86,7 @@ async def generate(run: Run) -> Tally:
         # Twice as many dialogues as places: while some wait for the busiest endpoint, others keep the rest busy.
         at_once = min(_MOST_AT_ONCE, 2 * sum(endpoint.limit for endpoint in endpoints.values()))
         owed = _ordered(owed, journal, at_once)
-        return await run.work("generate", owed, hold, total=len(owed), at_once=at_once, done=before)
+        return await work(run, "generate", owed, hold, total=len(owed), at_once=at_once, done=before)
 
 
 def _ordered(owed: list[str], begun: Container[str], at_once: int) -> list[str]:

@@ -43,8 +43,9 @@ from builder.hub.published_rows import Rows
 from builder.plugins.checks import Check
 from builder.records import Record, convert
 from builder.run.audio import read_wav
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
 from builder.run.recorder import Recorder
+from builder.run.work import Tally, work
 from builder.terminal import say
 
 _ENGINES = {"xtts": "XTTS-v2", "orpheus": "Orpheus"}
@@ -220,14 +221,14 @@ async def _read_rows(run: Run, lot: _Lot) -> Tally:
             await asyncio.to_thread(lot.rows.read, file.path)
 
     total = len(lot.unread)
-    tally = await run.work("ingest", lot.unread, read, total=total, at_once=1, done=0) if total else Tally()
+    tally = await work(run, "ingest", lot.unread, read, total=total, at_once=1, done=0) if total else Tally()
     return Tally(failed=tally.failed)
 
 
 async def _take_in(run: Run, lot: _Lot, noted: set[str]) -> Tally:
     engine, origin = lot.engine, lot.origin
     vocabulary, recordings = run.study.vocabulary, run.recorded(engine)
-    damaged = run.damaged(engine)
+    damaged = run.failures.damaged(engine)
 
     def is_heard(item: _Item) -> bool:
         return item.dialogue in recordings and item.dialogue not in damaged
@@ -236,11 +237,11 @@ async def _take_in(run: Run, lot: _Lot, noted: set[str]) -> Tally:
     before = len(lot.items) - len(owed)
     if not owed:
         return Tally(skipped=before)
-    run.pin_rehearsal("text", False)
-    run.pin_rehearsal(engine, False)
+    run.pin.rehearse("text", False)
+    run.pin.rehearse(engine, False)
     if origin:
         origin.expect({_place(item): not is_heard(item) for item in owed})
-    checks = run.checks(engine)
+    checks = run.plugins.checks(engine)
     with Recorder(run.audio(engine), recordings, damaged) as recorder:
 
         async def take(item: _Item) -> None:
@@ -258,9 +259,10 @@ async def _take_in(run: Run, lot: _Lot, noted: set[str]) -> Tally:
                         say(note)
                 if spoken:
                     await asyncio.to_thread(_record, recorder, item, dialogue, vocabulary, checks, lot.rows)
-                    run.mended(engine, dialogue.id)
+                    run.failures.mended(engine, dialogue.id)
 
-        return await run.work(
+        return await work(
+            run,
             "ingest",
             owed,
             take,

@@ -5,21 +5,27 @@ Law of the file: votes are recorded, decisions are not; a judge that cannot be r
 """
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import AsyncExitStack
 
+import msgspec
 from msgspec.structs import replace
 
 from builder.core.checkpoint import joined
 from builder.core.dialogue import Dialogue
 from builder.core.verdict import Abstention, Review, Verdict, decide
-from builder.plugins.judges import Context, Judge
+from builder.errors import RunError
+from builder.plugins.judges import Context, Judge, Twin
 from builder.plugins.llm import Endpoint
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
 from builder.run.journal import Journal
 from builder.run.served import Voice
+from builder.run.work import Tally, work
 
 _DIALOGUES_PER_ENDPOINT = 64
+
+TWINS = "twins.json"
+"""Twins found over all dialogues, by judge, in a folder that holds only a part of them."""
 
 
 async def judge(run: Run) -> Tally:
@@ -29,7 +35,7 @@ async def judge(run: Run) -> Tally:
         ConfigError: the site does not serve a judge's model.
         EndpointError: a judge's model cannot be reached.
     """
-    judges = run.judges()
+    judges = run.plugins.judges()
     mine = [id for id in run.dialogues.ids() if run.takes(id)]
     owed = [id for id in mine if id not in run.reviews] if judges else []
     # Of a run in parts each part saw the dialogues that were there when it was judged, so that twins may be unsaid.
@@ -44,7 +50,7 @@ async def judge(run: Run) -> Tally:
             name=name,
             seed=run.study.seed,
             vocabulary=run.study.vocabulary,
-            twins=await asyncio.to_thread(run.twins, name, one),
+            twins=await asyncio.to_thread(twins_of, run, name, one),
         )
         for name, one in judges.items()
     }
@@ -61,9 +67,9 @@ async def judge(run: Run) -> Tally:
         return Tally(skipped=before)
     models = {model for one in panel.values() for model in one.models()}
     if models:
-        run.pin_rehearsal("judges", any(run.rehearses(model) for model in models))
+        run.pin.rehearse("judges", any(run.plugins.rehearses(model) for model in models))
     async with AsyncExitStack() as opened:
-        endpoints = await run.endpoints(models, opened)
+        endpoints = await run.plugins.endpoints(models, opened)
 
         async def review(id: str) -> None:
             dialogue = run.dialogues[id]
@@ -77,7 +83,7 @@ async def judge(run: Run) -> Tally:
             run.votes.finish(id)
 
         at_once = _DIALOGUES_PER_ENDPOINT * max(1, len(endpoints))
-        return await run.work("judge", owed, review, total=len(owed), at_once=at_once, done=before)
+        return await work(run, "judge", owed, review, total=len(owed), at_once=at_once, done=before)
 
 
 async def _heard(
@@ -91,8 +97,8 @@ async def _heard(
     return replace(
         vote,
         checkpoint=joined(voice.checkpoint for voice in judged),
-        rehearsal=any(run.served.is_rehearsed(voice.model) for voice in judged),
-        own=any(run.served.is_one(judge, speaker) for judge in set(judged) for speaker in spoke),
+        rehearsal=any(run.plugins.served.is_rehearsed(voice.model) for voice in judged),
+        own=any(run.plugins.served.is_one(judge, speaker) for judge in set(judged) for speaker in spoke),
     )
 
 
@@ -130,3 +136,23 @@ def _review(id: str, votes: Iterable[Verdict | Abstention], number: int) -> Revi
 
 def _differs(review: Review, votes: list[Verdict | Abstention]) -> bool:
     return any(vote not in review.verdicts for vote in votes)
+
+
+def twins_of(run: Run, name: str, judge: Judge) -> Mapping[str, Twin]:
+    """What a judge must know of all dialogues together; found beforehand where the folder holds only a part of them.
+
+    Args:
+        run: that the dialogues are of.
+        name: of the judge.
+        judge: itself.
+
+    Raises:
+        RunError: what was found cannot be read.
+    """
+    path = run.folder / TWINS
+    if not path.exists():
+        return judge.twins(run.dialogues.ids(), run.dialogues.__getitem__)
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=dict[str, dict[str, Twin]]).get(name, {})
+    except ValueError as error:
+        raise RunError(f"{path}: not the twins of a run: {error}: take it out, and run judge again") from None

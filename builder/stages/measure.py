@@ -21,7 +21,8 @@ from builder.core.speech import Measured, Recording, Voice
 from builder.errors import NotRunError, RunError
 from builder.plugins.measures import Gauge, Measure, Spoken
 from builder.run.audio import decode
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
+from builder.run.work import Tally, work
 
 _DIGITS = 3  # further ones differ from machine to machine
 _AHEAD = 2  # recordings for each core, so that none waits for its next
@@ -88,7 +89,7 @@ async def measure(run: Run) -> Tally:
         config: [id for id in ledger.ids() if run.takes(id) and id in run.dialogues]
         for config, ledger in run.recordings.items()
     }
-    wanted = run.measures()
+    wanted = run.plugins.measures()
     lacking = {
         name
         for config, ids in held.items()
@@ -117,7 +118,7 @@ def _open(run: Run, measures: dict[str, Measure], opened: ExitStack) -> _Bench:
     places: dict[str, tuple[Executor, Callable[[_Job], Numbers]]] = {}
     not_run, alone = {}, {}
     for name, one in measures.items():
-        weights = run.weights(name)
+        weights = run.plugins.weights(name)
         try:
             gauge = opened.enter_context(one.open(weights))
         except NotRunError as error:
@@ -130,7 +131,7 @@ def _open(run: Run, measures: dict[str, Measure], opened: ExitStack) -> _Bench:
             places[name] = opened.enter_context(thread), partial(_numbers, gauge)
     if alone:
         # Spawned, since a process with threads in it must not be forked.
-        pool = ProcessPoolExecutor(run.cores, multiprocessing.get_context("spawn"), _begin, (alone,))
+        pool = ProcessPoolExecutor(run.plugins.cores, multiprocessing.get_context("spawn"), _begin, (alone,))
         opened.callback(pool.shutdown, cancel_futures=True)
         places |= {name: (pool, partial(_numbers_here, name)) for name in alone}
     return _Bench(places, not_run)
@@ -173,8 +174,8 @@ async def _measure_all(run: Run, config: str, owed: list[str], before: int, benc
             ),
         )
 
-    at_once = _AHEAD * run.cores
-    return await run.work(f"measure-{config}", owed, record, total=len(owed), at_once=at_once, done=before)
+    at_once = _AHEAD * run.plugins.cores
+    return await work(run, f"measure-{config}", owed, record, total=len(owed), at_once=at_once, done=before)
 
 
 def _numbers(gauge: Gauge, job: _Job) -> Numbers:

@@ -44,7 +44,8 @@ from builder.evidence.card import CITATION, Figures, contract_of, render
 from builder.evidence.gallery import can_draw, gallery
 from builder.files import beside, listed, put, replacing
 from builder.records import Record, encode
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
+from builder.run.work import Tally
 from builder.terminal import Bar, bar, say
 
 
@@ -374,9 +375,9 @@ def _note_damaged(run: Run, cell: Cell, lost: dict[str, str]) -> None:
     if run.writable and cell.config != TEXT_ONLY:
         for id in cell.ids:
             if id in lost:
-                run.note(f"package-{cell.config}", id, SourceError.boundary, lost[id])
+                run.failures.note(f"package-{cell.config}", id, SourceError.boundary, lost[id])
             else:
-                run.note(f"package-{cell.config}", id)
+                run.failures.note(f"package-{cell.config}", id)
 
 
 def _write_index(folder: Path, config: str, entries: list[pa.Table]) -> Index:

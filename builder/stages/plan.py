@@ -5,7 +5,8 @@ Law of the file: the ledger is the study's plan and nothing else; it could be th
 
 from builder.core.scenario import scenarios
 from builder.errors import ConfigError
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
+from builder.run.work import Tally
 
 
 async def plan(run: Run) -> Tally:

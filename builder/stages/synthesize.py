@@ -17,8 +17,9 @@ from builder.core.speech import Line, Take, Voice, Waveform, cast_voices, pauses
 from builder.errors import CheckError, SynthesisError
 from builder.plugins.checks import Check
 from builder.plugins.tts import Synthesizer
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
 from builder.run.recorder import Recorder
+from builder.run.work import Tally, work
 from builder.stages._mastering import Mastered, master
 
 _ENGINE = "engine"
@@ -34,7 +35,7 @@ async def synthesize(run: Run) -> Tally:
     accepted = list(run.accepted())
     tallies = []
     for config, speech in run.study.speech.items():
-        damaged = run.damaged(config)
+        damaged = run.failures.damaged(config)
         owed = [id for id in accepted if id not in run.recordings[config] or id in damaged]
         before = len(accepted) - len(owed)
         tallies.append(await _speak_all(run, config, speech, owed, before) if owed else Tally(skipped=before))
@@ -42,14 +43,14 @@ async def synthesize(run: Run) -> Tally:
 
 
 async def _speak_all(run: Run, config: str, speech: Speech, owed: list[str], before: int) -> Tally:
-    engine, checks = run.engine(config), run.checks(config)
+    engine, checks = run.plugins.engine(config), run.plugins.checks(config)
     engine.prepare(speech.cast(), [*run.study.vocabulary.emotions.values()])
-    run.pin_rehearsal(config, engine.rehearsal)
+    run.pin.rehearse(config, engine.rehearsal)
     async with AsyncExitStack() as opened:
         recorder = opened.enter_context(
-            Recorder(run.audio(config), run.recordings[config], run.damaged(config))
+            Recorder(run.audio(config), run.recordings[config], run.failures.damaged(config))
         )
-        synthesizer = await run.synthesizer(config, opened)
+        synthesizer = await run.plugins.synthesizer(config, opened)
 
         async def record(id: str) -> None:
             voices = cast_voices(id, speech.cast(), run.study.seed)
@@ -63,12 +64,12 @@ async def _speak_all(run: Run, config: str, speech: Speech, owed: list[str], bef
                 sampling_rate_hz=speech.sampling_rate_hz,
                 takes=takes,
             )
-            run.mended(config, id)
+            run.failures.mended(config, id)
 
         # A dialogue has several lines, so that half as many dialogues keep an engine full, and fewer clips wait in memory.
         at_once = max(2, synthesizer.limit // 2)
-        return await run.work(
-            f"synthesize-{config}", owed, record, total=len(owed), at_once=at_once, done=before
+        return await work(
+            run, f"synthesize-{config}", owed, record, total=len(owed), at_once=at_once, done=before
         )
 
 

@@ -15,7 +15,8 @@ from builder.pipeline.ray._press import Packer
 from builder.pipeline.ray._worker import Worker
 from builder.plugins.llm.tgi import TGI
 from builder.plugins.tts.espeak import Espeak
-from builder.run.folder import Run, begun
+from builder.run.folder import Run
+from builder.run.pin import begun
 from builder.run.share import Share
 from builder.stages.package import Cell
 from tests.commands import REHEARSAL, site, study

@@ -23,7 +23,8 @@ from builder.evidence.findings import (
     names,
     told,
 )
-from builder.run.folder import Failure, Run
+from builder.run.failures import Failure
+from builder.run.folder import Run
 from tests.evidence.judging import CRITERIA, broken, judged, review, study
 from tests.runs import held, small
 
@@ -157,7 +158,7 @@ def test_what_was_planned_is_counted_whether_it_was_held_or_failed(tmp_path):
             run.scenarios.append(
                 id, msgspec.structs.replace(scenario, id=id, pairing="phi4-mini", domain="travel")
             )
-            run.failures("generate").append(id, Failure(id=id, boundary=boundary, message="no"))
+            run.failures.of("generate").append(id, Failure(id=id, boundary=boundary, message="no"))
         planned = gather(run).planned
         assert planned.dialogues == 11
         assert planned.failed == {"endpoint": 1, "reply": 2}

@@ -5,7 +5,7 @@ import pytest
 from builder.evidence.findings import Absent, gather
 from builder.evidence.findings.speech import find
 from builder.evidence.sounds import Sound
-from builder.run.folder import Failure
+from builder.run.failures import Failure
 from tests.heard import heard, measured
 from tests.runs import held, small
 
@@ -46,7 +46,7 @@ def test_attempts_faults_failures_and_measures_that_did_not_run_are_counted(tmp_
         heard(tmp_path / "run", spoken_again=("pace", "tail", "pace")), not_run={"transcript": "no weights"}
     ) as run:
         *_, last = run.dialogues.ids()
-        run.failures("synthesize-xtts").append(last, Failure(id=last, boundary="check", message="no"))
+        run.failures.of("synthesize-xtts").append(last, Failure(id=last, boundary="check", message="no"))
         clips = sum(len(recording.clips) for recording in run.recordings["xtts"])
         finding = find(gather(run))
     ((config, engine, recordings, with_numbers, counted, again, low, high),) = rows(finding, "clips")

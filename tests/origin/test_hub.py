@@ -24,7 +24,8 @@ from builder.evidence.findings.speech import find
 from builder.hub.address import Address
 from builder.remote import hub as client
 from builder.run.audio import decode
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
+from builder.run.work import Tally
 from builder.stages.ingest import Chosen, ingest
 from tests.commands import kill, lines, tree, wait_for
 from tests.patience import PATIENCE_S
@@ -81,7 +82,7 @@ def take_in(folder, *sources, **chosen):
     """The tally, and the failures by id, of one ingestion."""
     with Run(folder, load_study("published")) as run:
         tally = asyncio.run(ingest(run, *sources, chosen=Chosen(**chosen)))
-        return tally, {failure.id: failure.message for failure in run.unresolved("ingest")}
+        return tally, {failure.id: failure.message for failure in run.failures.unresolved("ingest")}
 
 
 def held(folder):

@@ -295,13 +295,13 @@ def test_a_scratch_folder_that_lost_files_is_dropped_and_not_trusted(share, tmp_
 
 def test_whether_stand_ins_take_part_is_said_once_for_all_nodes(share, tmp_path):
     with share.working(HALF) as desk, Run(desk.folder, part=HALF, desk=desk) as run:
-        run.pin_rehearsal("text", rehearsal=True)
+        run.pin.rehearse("text", rehearsal=True)
     with share.working(OTHER) as desk, Run(desk.folder, part=OTHER, desk=desk) as run:
-        assert run.rehearsal
+        assert run.pin.rehearsal
         with pytest.raises(
             RunError, match="its text was rehearsed so far, and with this site would be really made"
         ):
-            run.pin_rehearsal("text", rehearsal=False)
+            run.pin.rehearse("text", rehearsal=False)
     with share.working(OTHER) as one, share.working(HALF) as other:
         assert one.pin_rehearsal("judges", rehearsal=False) is False
         assert other.pin_rehearsal("judges", rehearsal=True) is False

@@ -218,12 +218,12 @@ def test_a_run_of_its_own_and_the_view_of_another_share_are_never_pulled_over(sh
 def test_another_rule_that_a_view_was_decided_by_is_kept_and_what_is_pinned_since_is_added(share, tmp_path):
     share.pull(tmp_path / "view")
     with Run(tmp_path / "view") as run:
-        run.pin_acceptance(run.study.acceptance)
+        run.pin.accept(run.study.acceptance)
     share.create("rehearsal/text.json", b"true")
     share.pull(tmp_path / "view")
     with Run(tmp_path / "view", writable=False) as run:
-        assert len(run.former_rules) == 1
-        assert run.rehearsal
+        assert len(run.pin.former_rules) == 1
+        assert run.pin.rehearsal
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,8 @@ from builder.core.scenario import scenarios
 from builder.files import put
 from builder.pipeline import stage
 from builder.pipeline.twins import find
-from builder.run.folder import TWINS, Run
+from builder.run.folder import Run
+from builder.stages.judge import TWINS
 from tests.runs import small, spoken
 from tests.share.parts import begun
 
@@ -38,7 +39,7 @@ def test_a_twin_in_another_part_rejects_a_dialogue_as_in_a_run_of_one_process(
             with Run(desk.folder, part=part, desk=desk) as run:
                 asyncio.run(stage("judge")(run))
     with Run(share.view(), writable=False) as whole:
-        monkeypatch.setattr(Run, "twins", None)
+        monkeypatch.setattr("builder.pipeline.twins.twins_of", None)
         assert find(share, whole) == name, "they are found once"
         outcomes = [whole.decision(whole.reviews[id]).outcome for id in (one.id, other.id)]
     assert sorted(outcomes) == ["accepted", "rejected"]

@@ -17,7 +17,8 @@ from builder.config import Speech, load_study
 from builder.core.speech import join
 from builder.errors import ConfigError, RunError, SourceError
 from builder.run.audio import AudioFiles, decode, sha256_of
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
+from builder.run.work import Tally
 from builder.stages.ingest import ingest
 from tests.published import (
     ENGINES,
@@ -55,7 +56,7 @@ def take_in(folder, source):
     """The tally, and the failures by id, of one ingestion."""
     with opened(folder) as run:
         tally = asyncio.run(ingest(run, source))
-        return tally, {failure.id: failure.message for failure in run.failures("ingest")}
+        return tally, {failure.id: failure.message for failure in run.failures.of("ingest")}
 
 
 def sounds(run, engine, dialogue):
@@ -509,7 +510,7 @@ def test_rows_that_are_damaged_are_recorded_by_name_and_the_rest_goes_on_until_t
     pq.write_table(pa.table({"audio": [b"x"]}), path)
     assert take_in(tmp_path / "run", source)[0] == Tally(skipped=4)
     with opened(tmp_path / "run") as run:
-        assert run.unresolved("ingest") == []
+        assert run.failures.unresolved("ingest") == []
 
 
 def test_what_may_not_or_cannot_be_opened_is_refused_by_name_and_the_rest_is_taken_in(source, tmp_path):
@@ -710,7 +711,7 @@ def test_a_source_that_holds_nothing_is_refused_with_what_was_expected(tmp_path,
 
 def test_published_data_is_not_mixed_into_a_rehearsal(source, tmp_path):
     with opened(tmp_path / "run") as run:
-        run.pin_rehearsal("text", True)
+        run.pin.rehearse("text", True)
     with pytest.raises(RunError):
         take_in(tmp_path / "run", source)
 

@@ -199,7 +199,7 @@ def test_a_damaged_clip_is_named_and_the_rest_goes_on(tmp_path):
         audio.write_bytes(damaged)
         tally = measured(run)
         assert (tally.done, tally.failed) == (6, 2)
-        failures = {failure.id: failure for failure in run.unresolved("measure-xtts")}
+        failures = {failure.id: failure for failure in run.failures.unresolved("measure-xtts")}
         assert failures.keys() == {torn, changed}
         assert {failure.boundary for failure in failures.values()} == {"source"}
         assert failures[torn].message.startswith(
@@ -211,7 +211,7 @@ def test_a_damaged_clip_is_named_and_the_rest_goes_on(tmp_path):
         )
         audio.write_bytes(whole)
         assert measured(run).done == 2
-        assert run.unresolved("measure-xtts") == []
+        assert run.failures.unresolved("measure-xtts") == []
 
 
 def test_an_audio_file_that_is_gone_stops_it_by_name(tmp_path):

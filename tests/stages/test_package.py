@@ -15,8 +15,9 @@ from builder.core.verdict import Review, Verdict
 from builder.dataset.manifest import file_sha256, read_manifest
 from builder.dataset.validation import validate
 from builder.errors import DatasetError
-from builder.run.folder import Run, Tally
+from builder.run.folder import Run
 from builder.run.recorder import Recorder
+from builder.run.work import Tally
 from builder.stages import package as package_module
 from builder.stages.judge import judge
 from builder.stages.package import package
@@ -207,19 +208,19 @@ def test_a_recording_with_a_flipped_bit_is_left_out_by_name_and_spoken_again(tmp
         assert (
             f"package: left out of xtts: turn 2 of {lost}, at byte {clip.offset}" in capsys.readouterr().err
         )
-        assert run.damaged("xtts") == {lost}
+        assert run.failures.damaged("xtts") == {lost}
         rows = pq.read_table(tmp_path / "out/xtts").to_pylist()
         assert sorted(row["id"] for row in rows) == sorted(others)
         assert validate(tmp_path / "out") == []
         audio.write_bytes(whole)
         assert packaged(run) == Tally(done=8)
-        assert run.damaged("xtts") == set()
+        assert run.failures.damaged("xtts") == set()
         audio.write_bytes(damaged)
         assert packaged(run).failed == 1
     with Run(tmp_path / "run", out=tmp_path / "out") as run:
-        with Recorder(run.audio("xtts"), run.recorded("xtts"), run.damaged("xtts")) as recorder:
+        with Recorder(run.audio("xtts"), run.recorded("xtts"), run.failures.damaged("xtts")) as recorder:
             spoken_again(recorder, run, lost, ())
-            run.mended("xtts", lost)
+            run.failures.mended("xtts", lost)
         assert run.recordings["xtts"][lost].number == 1
         assert packaged(run) == Tally(done=8)
     assert pq.read_table(tmp_path / "out/xtts").num_rows == len(others) + 1

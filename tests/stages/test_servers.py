@@ -52,7 +52,11 @@ def held(folder, server, **settings):
     with Run(folder, study, Site(name="here", models={"*": table})) as run:
         asyncio.run(plan(run))
         tally = asyncio.run(generate(run))
-        return tally, list(run.dialogues), [failure.message for failure in run.unresolved("generate")]
+        return (
+            tally,
+            list(run.dialogues),
+            [failure.message for failure in run.failures.unresolved("generate")],
+        )
 
 
 @pytest.mark.parametrize(

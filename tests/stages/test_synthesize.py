@@ -136,13 +136,13 @@ def test_a_clip_that_never_passes_fails_its_recording_and_no_other_and_is_owed_a
         text = run.dialogues[id].turns[2].text
         tally, lines = speak(run, lambda line, _: Waveform(spoilt, RATE) if line.text == text else None)
         assert (tally.done, tally.failed) == (len(run.dialogues) - 1, 1)
-        (failure,) = run.unresolved("synthesize-xtts")
+        (failure,) = run.failures.unresolved("synthesize-xtts")
         assert (failure.id, failure.boundary) == (id, "check")
         assert failure.message.startswith(f"turn 3 failed its checks 2 times, {said}")
         assert sum(line.text == text for line in lines) == 2
         tally, _ = speak(run)
         assert (tally.done, tally.skipped) == (1, len(run.dialogues) - 1)
-        assert not run.unresolved("synthesize-xtts")
+        assert not run.failures.unresolved("synthesize-xtts")
 
 
 def test_a_gap_and_a_loop_are_heard(tmp_path, speak):
@@ -176,7 +176,7 @@ def test_a_line_that_cannot_be_spoken_fails_its_recording_alone(tmp_path, speak)
 
         tally, _ = speak(run, refuse)
         assert (tally.done, tally.failed) == (len(run.dialogues) - 1, 1)
-        (failure,) = run.unresolved("synthesize-xtts")
+        (failure,) = run.failures.unresolved("synthesize-xtts")
         assert (failure.boundary, failure.message) == (
             "synthesis",
             "the reference 03.wav is cut off: fetch it again",
@@ -219,7 +219,7 @@ def test_a_clip_that_nothing_checks_and_that_holds_nothing_fails_its_recording_a
         text = run.dialogues[run.dialogues.ids()[0]].turns[1].text
         tally, _ = speak(run, lambda line, _: Waveform(clip, RATE) if line.text == text else None)
         assert (tally.done, tally.failed) == (len(run.dialogues) - 1, 1)
-        (failure,) = run.unresolved("synthesize-xtts")
+        (failure,) = run.failures.unresolved("synthesize-xtts")
         assert failure.message.startswith("turn 2: spoilt 1.0 gave no sound for it")
 
 
@@ -260,6 +260,6 @@ def test_without_mastering_a_clip_is_kept_as_it_was_spoken(tmp_path, speak):
 def test_an_engine_at_another_sampling_rate_than_the_studys_is_named(tmp_path, speak):
     with a_run(tmp_path, sampling_rate_hz=22_050) as run:
         speak(run)
-        assert {failure.message for failure in run.unresolved("synthesize-xtts")} == {
+        assert {failure.message for failure in run.failures.unresolved("synthesize-xtts")} == {
             "spoilt 1.0 speaks at 24000 Hz, the study wants 22050 Hz"
         }

@@ -103,9 +103,9 @@ def test_what_cannot_be_spoken_is_recorded_and_owed_again(tmp_path, a_study, tab
     with OrpheusServer(never) as server, held(tmp_path / "run", a_study) as run:
         run.site = Site(name="here", speech={"orpheus": table(server)})
         assert asyncio.run(synthesize(run)).failed == 4
-        failures = run.unresolved("synthesize-orpheus")
+        failures = run.failures.unresolved("synthesize-orpheus")
         assert {failure.boundary for failure in failures} == {"synthesis"}
         assert all("at last by no audio in 1 tokens" in failure.message for failure in failures)
         server.compose = spoken
         assert asyncio.run(synthesize(run)).done == 4
-        assert not run.unresolved("synthesize-orpheus")
+        assert not run.failures.unresolved("synthesize-orpheus")

@@ -11,7 +11,8 @@ from builder.core.scenario import Scenario
 from builder.core.verdict import Abstention, Acceptance, Review, Verdict
 from builder.errors import ConfigError
 from builder.people.annotations import Annotations, Opinion, Wanted
-from builder.run.folder import Failure, Run
+from builder.run.failures import Failure
+from builder.run.folder import Run
 from tests.commands import deepdialogue, tree
 from tests.runs import held, small
 from tests.web.conftest import ACCOUNTS, log_in, served
@@ -46,7 +47,7 @@ def judged(tmp_path_factory):
         lost = Scenario(id=LOST, domain="work", pairing="phi4-mini", emotions=("curious", "happy", "proud"))
         run.scenarios.append(LOST, lost)
         said = Failure(id=LOST, boundary="reply", message=f"an empty reply: {HOSTILE}", number=1)
-        run.failures("generate").append(LOST, said)
+        run.failures.of("generate").append(LOST, said)
         with Annotations(run, ["anna", "ben"], Wanted(sample=5, overlap=5, check_every=0)) as annotations:
             for name, score in (("anna", 2), ("ben", 3)):
                 keys = {item.dialogue: key for key, item in annotations.items(name).items()}

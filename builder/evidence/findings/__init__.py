@@ -360,7 +360,7 @@ def gather(run: Run, options: Options = Options()) -> Evidence:  # noqa: B008
 
 def not_held(run: Run) -> dict[str, int]:
     """Dialogues that failed and were not held since, by boundary."""
-    failures = (failure for failure in run.unresolved("generate") if failure.id not in run.dialogues)
+    failures = (failure for failure in run.failures.unresolved("generate") if failure.id not in run.dialogues)
     return dict(sorted(Counter(failure.boundary for failure in failures).items()))
 
 
@@ -383,7 +383,7 @@ def _held(run: Run, progress: Bar) -> Held:
         {name: place for place, name in enumerate(names)}
         for names in (vocabulary.domains, vocabulary.pairings, vocabulary.emotions)
     )
-    panel = {name for name, judge in run.judges().items() if judge.models()}
+    panel = {name for name, judge in run.plugins.judges().items() if judge.models()}
     ids = tuple(sorted(run.dialogues.ids()))
     domain, pairing, num_turns, outcome = array("h"), array("h"), array("h"), array("b")
     emotion, words = array("h"), array("i")

@@ -27,7 +27,7 @@ _SHOWN = 100
 def find(evidence: Evidence) -> Finding | Absent:
     """Counts the twins found, by pairing."""
     held, run = evidence.held, evidence.run
-    names = [name for name, judge in run.judges().items() if isinstance(judge, Duplicate)]
+    names = [name for name, judge in run.plugins.judges().items() if isinstance(judge, Duplicate)]
     if not names:
         reason = "nobody looked for duplicates: a study with `[judges.duplicate]` and `deepdialogue judge` do"
         return Absent(title=_TITLE, reason=reason)

@@ -23,7 +23,7 @@ from builder.people.catalogue._run import RunSource
 from builder.people.catalogue._source import OUTCOMES, Outcome, Source
 from builder.records import Record
 from builder.run.audio import decode, encode
-from builder.run.folder import Failure
+from builder.run.failures import Failure
 from builder.terminal import bar
 
 __all__ = ["ORDERS", "OUTCOMES", "Catalogue", "Filters", "Line", "Outcome", "Shown"]

@@ -28,7 +28,7 @@ from builder.dataset.manifest import read_manifest
 from builder.dataset.rows import named, place, reading, row_groups
 from builder.errors import DatasetError
 from builder.people.catalogue._source import Entry, mean
-from builder.run.folder import Failure
+from builder.run.failures import Failure
 
 _KEPT_CLIPS = 4
 """Dialogues of a dataset whose clips stay in memory: a row group is read for the first clip that is heard, not for each."""

@@ -18,7 +18,8 @@ from builder.core.verdict import Acceptance, Review, decide
 from builder.files import listed
 from builder.people.annotations import annotations
 from builder.people.catalogue._source import Entry, Outcome, mean
-from builder.run.folder import Failure, Run
+from builder.run.failures import Failure
+from builder.run.folder import Run
 
 
 class RunSource:
@@ -27,7 +28,7 @@ class RunSource:
     def __init__(self, folder: Path) -> None:
         run = self._run = Run(folder, writable=False)
         weakref.finalize(self, run.__exit__, None, None, None)
-        rehearsal = ", a rehearsal" if run.rehearsal else ""
+        rehearsal = ", a rehearsal" if run.pin.rehearsal else ""
         self.title = f"Run of study {run.study.name!r}{rehearsal}"
         self.acceptance: Acceptance | None = run.study.acceptance
         self.configs = tuple(config for config, ledger in run.recordings.items() if len(ledger))
@@ -36,7 +37,7 @@ class RunSource:
         for work in dict.fromkeys(
             path.name.partition(".")[0] for path in listed((folder / "failures").glob("*.jsonl"))
         ):
-            for failure in run.unresolved(work):
+            for failure in run.failures.unresolved(work):
                 # What ingest could not take in is named after its engine, too.
                 self._failures[failure.id.rpartition(":")[2]].append((work, failure))
         self._annotations = annotations(folder)

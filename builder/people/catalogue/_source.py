@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from builder.core.annotation import Annotation
 from builder.core.row import Row
 from builder.core.verdict import Acceptance, Review
-from builder.run.folder import Failure
+from builder.run.failures import Failure
 
 Outcome = Literal["accepted", "rejected", "undecided", "not judged", "failed"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)

@@ -16,8 +16,10 @@ from builder.core.part import Part
 from builder.dataset.shards import Written
 from builder.pipeline.ray._crew import Crew
 from builder.pipeline.twins import find
-from builder.run.folder import Run, Tally, begun
+from builder.run.folder import Run
+from builder.run.pin import begun
 from builder.run.share import Share, is_url
+from builder.run.work import Tally
 from builder.stages.package import Cell, package
 
 _PARTS_EACH = 4

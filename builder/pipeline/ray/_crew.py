@@ -24,8 +24,8 @@ from builder.dataset.shards import Written
 from builder.errors import ConfigError, RunError, extra, first_line
 from builder.pipeline.ray._press import press
 from builder.pipeline.ray._worker import Outcome, Told, Worker
-from builder.run.folder import Tally
 from builder.run.share import Share
+from builder.run.work import Tally
 from builder.stages.package import Cell
 from builder.terminal import Bar, bar, handlers_kept, say
 

@@ -17,8 +17,10 @@ from builder.files import put
 from builder.pipeline import STAGES, stage
 from builder.plugins.tts import Engine, Synthesizer
 from builder.records import Record
-from builder.run.folder import TWINS, Run, Tally
+from builder.run.folder import Run
 from builder.run.share import Share
+from builder.run.work import Tally
+from builder.stages.judge import TWINS
 from builder.terminal import relay
 
 Ending = Literal["done", "stopped", "lost", "failed", "refused"]
@@ -101,7 +103,7 @@ class Worker:
                 with Run(desk.folder, None, self._site, part=part, desk=desk, worker=self) as run:
                     tallies = tuple([await stage(name)(run) for name in stages])
                     if "generate" in stages:
-                        run.end()
+                        run.failures.end(run.takes)
         except DeepDialogueError:
             raise
         except BaseException:
