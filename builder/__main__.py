@@ -15,24 +15,20 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
-from importlib import metadata
 from pathlib import Path
-
-from rich.console import Console
+from typing import TYPE_CHECKING, Any
 
 from builder.commands import _folders, commands
-from builder.commands._folders import run_folder
-from builder.commands._views import show_estimate, show_plan
-from builder.config import load_site, load_study
 from builder.core.part import Part
 from builder.errors import ConfigError, DeepDialogueError, in_one_line
 from builder.pipeline import STAGES
-from builder.pipeline.places import Here, Place, opened, refuse_nothing
-from builder.run.folder import Run
-from builder.run.share import is_url
-from builder.run.work import Tally
 from builder.secret import struck
 from builder.terminal import handlers_kept, say
+
+if TYPE_CHECKING:
+    from builder.pipeline.places import Place
+    from builder.run.folder import Run
+    from builder.run.work import Tally
 
 _TRACEBACK = "DEEPDIALOGUE_TRACEBACK"
 _FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
@@ -134,6 +130,16 @@ def main(arguments: list[str] | None = None) -> int:
     return status
 
 
+class _Version(argparse.Action):
+    """Looks the version up where it is asked for: that takes as long as all the rest of `--help`."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: Any) -> None:
+        from importlib import metadata
+
+        print(f"deepdialogue {metadata.version('deepdialogue')}")
+        parser.exit()
+
+
 def _parser() -> argparse.ArgumentParser:
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(
@@ -142,9 +148,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EXAMPLES,
         formatter_class=form,
     )
-    parser.add_argument(
-        "--version", action="version", version=f"deepdialogue {metadata.version('deepdialogue')}"
-    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="show the version, and nothing else")
     verbs = parser.add_subparsers(title="verbs", metavar="VERB", required=True)
 
     def verb(
@@ -223,8 +227,12 @@ def _part(written: str) -> Part:
 
 
 @contextmanager
-def _opened(options: argparse.Namespace) -> Iterator[Place]:
+def _opened(options: argparse.Namespace) -> Iterator["Place"]:
     """Where the run is worked on that the options name."""
+    from builder.config import load_site, load_study
+    from builder.pipeline.places import opened
+    from builder.run.share import is_url
+
     if options.study is None and options.run is None:
         raise ConfigError(
             "no study is named: try `deepdialogue build quickstart --site rehearsal`, or go on with --run"
@@ -233,7 +241,7 @@ def _opened(options: argparse.Namespace) -> Iterator[Place]:
     site = load_site(options.site) if options.site else None
     folder = options.run or str(Path("runs") / (study.name if study else ""))
     if not is_url(folder):
-        run_folder(Path(folder))
+        _folders.run_folder(Path(folder))
     if options.verb in {"build", "package"}:
         from builder.stages.package import destination
 
@@ -243,6 +251,11 @@ def _opened(options: argparse.Namespace) -> Iterator[Place]:
 
 
 def _stage(options: argparse.Namespace) -> int:
+    from rich.console import Console
+
+    from builder.commands._views import show_estimate, show_plan
+    from builder.pipeline.places import Here, refuse_nothing
+
     with _opened(options) as place:
         place.run.verify = getattr(options, "verify", False)
         if isinstance(place, Here):
@@ -260,6 +273,7 @@ def _stage(options: argparse.Namespace) -> int:
 
 
 def _build(options: argparse.Namespace) -> int:
+    from builder.run.work import Tally
     from builder.stages.package import refuse_foreign
 
     with _opened(options) as place:
@@ -285,14 +299,14 @@ def _build(options: argparse.Namespace) -> int:
         return whole.status
 
 
-def _timed(place: Place, name: str) -> Tally:
+def _timed(place: "Place", name: str) -> "Tally":
     begin = time.monotonic()
     tally = place.do(name)
     say(tally.told(name, time.monotonic() - begin))
     return tally
 
 
-def _timed_together(place: Place) -> list[Tally]:
+def _timed_together(place: "Place") -> "list[Tally]":
     begin = time.monotonic()
     tallies = list(place.together())
     for name, tally in zip(("generate", "judge"), tallies, strict=True):
@@ -300,7 +314,7 @@ def _timed_together(place: Place) -> list[Tally]:
     return tallies
 
 
-def _say_made(run: Run) -> None:
+def _say_made(run: "Run") -> None:
     from builder.dataset.manifest import describe
 
     print(describe(run.out))

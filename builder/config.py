@@ -11,7 +11,7 @@ import stat
 import tomllib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 import msgspec
@@ -27,13 +27,10 @@ from builder.core.verdict import Acceptance
 from builder.core.vocabulary import Vocabulary
 from builder.errors import ConfigError, first_line, nearest
 from builder.files import listed, read_text
-from builder.plugins import make
-from builder.plugins.checks import Check
-from builder.plugins.judges import Judge
-from builder.plugins.llm import Backend
-from builder.plugins.measures import Measure
-from builder.plugins.tts import Engine
 from builder.records import SHOWN, Place, Record, brief, convert
+
+if TYPE_CHECKING:
+    from builder.plugins.judges import Judge
 
 _SECRET_KEY = re.compile(r"(?<![a-z])(api_?key|token|password|secret|authorization)$", re.IGNORECASE)
 _SECRET = re.compile(r"\b(hf_[A-Za-z0-9]{16,}|sk-[A-Za-z0-9_-]{16,}|Bearer\s+\S{8,})")
@@ -217,6 +214,9 @@ def load_study(reference: str) -> Study:
     Raises:
         ConfigError: names the file, the key, the value and the repair; a secret in the file is refused.
     """
+    from builder.plugins.checks import Check
+    from builder.plugins.measures import Measure
+
     read = _Read(_find(reference, resources("configs"), "study"))
     study = convert(read.table, Study, read.place)
     _refuse_unreachable(study, _judges(study, read.place), read.place)
@@ -236,6 +236,10 @@ def load_site(reference: str) -> Site:
     Raises:
         ConfigError: names the file, the key, the value and the repair; a secret in the file is refused.
     """
+    from builder.plugins import make
+    from builder.plugins.llm import Backend
+    from builder.plugins.tts import Engine
+
     read = _Read(_find(reference, resources("configs") / "sites", "site"))
     site = convert({"name": read.path.stem, **read.table}, Site, read.place)
     for name, tables in site.models.items():
@@ -264,13 +268,17 @@ def _told(place: Place, key: str) -> str:
 
 
 def _made(contract: type[P], tables: dict[str, Table], key: str, place: Place) -> dict[str, P]:
+    from builder.plugins import make
+
     return {
         name: make(contract, table, _in(place, f"{key}.{name}"), default=name)
         for name, table in tables.items()
     }
 
 
-def _judges(study: Study, place: Place) -> dict[str, Judge]:
+def _judges(study: Study, place: Place) -> "dict[str, Judge]":
+    from builder.plugins.judges import Judge
+
     judges = _made(Judge, study.judges, "judges", place)
     for name, judge in judges.items():
         for model in judge.models():
@@ -282,7 +290,7 @@ def _judges(study: Study, place: Place) -> dict[str, Judge]:
     return judges
 
 
-def _refuse_unreachable(study: Study, judges: dict[str, Judge], place: Place) -> None:
+def _refuse_unreachable(study: Study, judges: "dict[str, Judge]", place: Place) -> None:
     """Refuses a rule of acceptance that no dialogue could pass, or none could fail, whatever the judges say."""
     rule = study.acceptance
     scales = {name: judge.scales(name) for name, judge in judges.items()}

@@ -11,17 +11,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TaskID,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _LINE_EVERY_S = 5.0
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -60,8 +53,8 @@ class Bar:
         self,
         what: str,
         total: int,
-        progress: Progress | None,
-        task: TaskID | None,
+        progress: "Progress | None",
+        task: "TaskID | None",
         note: Callable[[], str] | None,
     ) -> None:
         self._what, self._total, self._progress, self._task, self._note = what, total, progress, task, note
@@ -115,6 +108,16 @@ def bar(what: str, total: int, note: Callable[[], str] | None = None) -> Iterato
     if _relay is not None or not sys.stderr.isatty():
         yield Bar(what, total, None, None, note)
         return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
     columns = (
         TextColumn("{task.description:<18}"),
         BarColumn(),

@@ -445,7 +445,7 @@ def test_a_fault_nobody_foresaw_is_one_line_too_and_its_traceback_is_there_for_t
     def broken(*_, **__):
         raise LookupError("a plug-in's \x1b[2J fault\nand more of it")
 
-    monkeypatch.setattr("builder.commands.status.Run", broken)
+    monkeypatch.setattr("builder.run.folder.Run", broken)
     assert main(["status"]) == 1
     said = capsys.readouterr().err
     assert "LookupError: a plug-in's \ufffd[2J fault: what is finished is kept" in said

@@ -10,7 +10,8 @@ import pytest
 
 from builder.core.scenario import parse_id
 from builder.errors import ConfigError
-from builder.evidence.findings import Absent, Options, names
+from builder.evidence import Options, names
+from builder.evidence.findings import Absent
 from builder.evidence.report import PAGE, report
 from builder.run.folder import Run
 from tests.commands import deepdialogue, tree

@@ -1,13 +1,16 @@
 """What the terminal promises: everything is shown as the text it is, whatever it holds."""
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import msgspec
 import pytest
 from rich.console import Console
 
-from builder.commands._views import show_dialogue, show_plan, show_status
+from builder.commands._dialogue import show_dialogue
+from builder.commands._views import show_plan, show_status
 from builder.config import Speech
 from builder.core.speech import Measured, Recording
 from builder.core.verdict import Abstention, Review, Verdict
@@ -106,3 +109,17 @@ def test_status_shows_what_is_measured_and_what_could_not_be_and_makes_no_ledger
     rows = [line.split() for line in said(console).splitlines() if "measure xtts" in line]
     assert [(row[4], row[6]) for row in rows] == [("0", "2"), ("1", "1")]
     assert "1 x source; last: torn clip" in said(console)
+
+
+@pytest.mark.parametrize("verb", ["show", "status"])
+def test_whoever_looks_at_a_run_waits_for_no_client_no_engine_and_no_writer(tmp_path, verb):
+    held(tmp_path / "run", small()).__exit__(None, None, None)
+    program = (
+        "import sys; from builder.__main__ import main; status = main(sys.argv[1:]); "
+        "kept = ('aiohttp', 'pyarrow', 'datasets', 'builder.remote.client', 'builder.plugins.tts'); "
+        "print(*[name for name in kept if name in sys.modules], file=sys.stderr); sys.exit(status)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, verb, tmp_path / "run"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr.strip()) == (0, "")

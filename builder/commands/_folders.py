@@ -6,9 +6,7 @@ Law of the file: what only reads takes a URL as it takes a path; what writes int
 import argparse
 from pathlib import Path
 
-from builder.dataset.destination import is_packaged, writable
 from builder.errors import ConfigError
-from builder.run.share import Share, is_url, pulled_from
 
 
 class Shared(str):
@@ -19,11 +17,15 @@ class Shared(str):
 
 def to_read(written: str) -> Path | Shared:
     """The type of an argument that is only read; `opened` makes a folder of it."""
+    from builder.run.share import is_url
+
     return Shared(written) if is_url(written) else Path(written)
 
 
 def to_write(written: str) -> Path:
     """The type of an argument that is written into."""
+    from builder.run.share import is_url
+
     if is_url(written):
         raise argparse.ArgumentTypeError(
             f"a shared run is written part by part, not as a whole: `deepdialogue pull URL RUN` first, then name RUN "
@@ -38,6 +40,8 @@ def run_folder(place: Path, option: str = "--run") -> Path:
     Raises:
         ConfigError: there can be none.
     """
+    from builder.dataset.destination import is_packaged, writable
+
     real = writable(place, option)
     if not (real / "run.json").exists() and is_packaged(real):
         raise ConfigError(
@@ -52,6 +56,8 @@ def inside(path: Path, name: str) -> Path:
     Raises:
         ConfigError: the run was named by a URL, and has no folder but one for a while.
     """
+    from builder.run.share import pulled_from
+
     share = pulled_from(path)
     if share and path.parent == share.scratch():
         raise ConfigError(f"{share.url}: --out is not given: name the folder for the {name}")
@@ -60,6 +66,8 @@ def inside(path: Path, name: str) -> Path:
 
 def opened(options: argparse.Namespace) -> None:
     """Puts a folder in the place of every URL, brought up to date; raises as `Share.view` does."""
+    from builder.run.share import Share
+
     for name, value in vars(options).items():
         if isinstance(value, Shared):
             setattr(options, name, Share(value).view())

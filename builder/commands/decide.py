@@ -4,13 +4,15 @@ Law of the file: it parses, calls and prints.
 """
 
 import argparse
-
-from rich.console import Console
+from typing import TYPE_CHECKING
 
 from builder.commands._folders import to_write
-from builder.config import load_study
 from builder.errors import ConfigError, RunError
-from builder.run.folder import Run
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from builder.run.folder import Run
 
 HELP = "see what another rule of acceptance changes, without asking a judge again, and apply it"
 EXAMPLES = (
@@ -85,7 +87,11 @@ def _threshold(written: str) -> tuple[str, float]:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
+    from rich.console import Console
+
+    from builder.config import load_study
     from builder.evidence.decisions import changed, changes, show_changes, show_rules
+    from builder.run.folder import Run
 
     console = Console()
     others = options.study or options.thresholds or options.rule or options.own or options.yes
@@ -113,7 +119,7 @@ def do(options: argparse.Namespace) -> int:
     return 0
 
 
-def _calibrate(run: Run, passing: float, without: list[str], console: Console) -> int:
+def _calibrate(run: "Run", passing: float, without: list[str], console: "Console") -> int:
     from builder.commands._views import show_notes
     from builder.evidence.decisions import show_calibration
     from builder.evidence.panel import calibration

@@ -4,11 +4,6 @@ Law of the file: it parses, calls and prints.
 """
 
 import argparse
-import asyncio
-
-from rich.console import Console
-
-from builder.config import load_site, load_study
 
 HELP = "ask every endpoint and engine of a site whether it is fit for a study"
 EXAMPLES = ("deepdialogue doctor my-site.toml configs/deepdialogue.toml",)
@@ -24,6 +19,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
+    import asyncio
+
+    from rich.console import Console
+
+    from builder.config import load_site, load_study
     from builder.run.doctor import doctor, show_findings
 
     findings = asyncio.run(doctor(load_study(options.study), load_site(options.site)))

@@ -5,10 +5,6 @@ Law of the file: it parses, calls and prints.
 
 import argparse
 
-from rich.console import Console
-
-from builder.config import load_site, load_study
-
 HELP = "start, list, pause or delete Inference Endpoints for the models of a study"
 EXAMPLES = (
     "deepdialogue endpoints up my-site.toml --yes",
@@ -30,6 +26,9 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
+    from rich.console import Console
+
+    from builder.config import load_site, load_study
     from builder.hub.hosting import endpoints, read_hosting
 
     site = load_site(options.site)

@@ -4,12 +4,9 @@ Law of the file: it parses, calls and prints.
 """
 
 import argparse
-import asyncio
 from pathlib import Path
 
 from builder.commands._folders import run_folder, to_write
-from builder.config import load_study
-from builder.run.folder import Run
 from builder.terminal import say
 
 HELP = "take the published data, text and recordings, into a run: from the Hub, or from folders"
@@ -63,7 +60,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
+    import asyncio
+
+    from builder.config import load_study
     from builder.hub.address import where
+    from builder.run.folder import Run
     from builder.stages.ingest import Chosen, flagged, ingest
 
     sources = [where(source) for source in options.sources]

@@ -7,9 +7,7 @@ import argparse
 from pathlib import Path
 
 from builder.commands._folders import inside, to_read
-from builder.evidence.findings import Absent, Options, names
-from builder.records import convert
-from builder.run.folder import Run
+from builder.evidence import Options, names
 
 HELP = "write the evidence on one page: retention, quality, agreement, speech, a sample to hear"
 EXAMPLES = (
@@ -71,7 +69,10 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
+    from builder.evidence.findings import Absent
     from builder.evidence.report import PAGE, report
+    from builder.records import convert
+    from builder.run.folder import Run
 
     asked = {"sample": options.sample, "audio_mb": options.audio_mb, "without": options.without}
     if options.concreteness:

@@ -5,11 +5,7 @@ Law of the file: it parses, calls and prints.
 
 import argparse
 
-from rich.console import Console
-
 from builder.commands._folders import to_read
-from builder.commands._views import show_dialogue
-from builder.run.folder import Run
 
 HELP = "show one dialogue, its emotions in colour"
 EXAMPLES = ("deepdialogue show runs/quickstart travel_1_7",)
@@ -28,6 +24,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
+    from rich.console import Console
+
+    from builder.commands._dialogue import show_dialogue
+    from builder.run.folder import Run
+
     with Run(options.run, writable=False) as run:
         show_dialogue(run, options.id, Console())
     return 0

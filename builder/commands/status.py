@@ -6,13 +6,9 @@ Law of the file: it parses, calls and prints.
 import argparse
 from pathlib import Path
 
-from rich.console import Console
-
 from builder.commands._folders import to_read
-from builder.commands._views import show_status
 from builder.errors import ConfigError
 from builder.files import listed
-from builder.run.folder import Run
 
 HELP = "show how far a run is and what failed"
 EXAMPLES = ("deepdialogue status", "deepdialogue status runs/paper")
@@ -31,6 +27,11 @@ def options(parser: argparse.ArgumentParser) -> None:
 
 def do(options: argparse.Namespace) -> int:
     """Does it."""
+    from rich.console import Console
+
+    from builder.commands._views import show_status
+    from builder.run.folder import Run
+
     folders = [options.run] if options.run else listed(Path("runs").glob("*"))
     if options.run is None:
         folders = [folder for folder in folders if (folder / "run.json").is_file()]

@@ -13,7 +13,6 @@ from typing import NamedTuple
 import numpy as np
 
 from builder.core.emotion import RAVDESS, Emotion, Ravdess
-from builder.core.speech import Measured
 
 MIN_CLIPS = 5
 """Of either emotion; a contrast of fewer is not said."""
@@ -177,8 +176,3 @@ def _level(arousal: float) -> str:
     if arousal >= 0.5:
         return "high"
     return "low" if arousal <= 0 else "middle"
-
-
-def fullest(measured: Sequence[Measured]) -> Measured:
-    """Of what several processes measured of one recording the record that says most; the first of those that say as much."""
-    return max(measured, key=lambda record: len(record.done))

@@ -280,3 +280,8 @@ def find(full: Samples, clips: Sequence[Samples], texts: tuple[str, ...], sampli
                 f"after turn {position + 1} it does not pause for {pause / sampling_rate_hz:.1f} s"
             )
     return silences
+
+
+def fullest(measured: Sequence[Measured]) -> Measured:
+    """Of what several processes measured of one recording the record that says most; the first of those that say as much."""
+    return max(measured, key=lambda record: len(record.done))

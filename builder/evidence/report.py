@@ -22,20 +22,9 @@ from markupsafe import Markup, escape
 from builder.config import resources
 from builder.dataset.destination import writable
 from builder.errors import ConfigError, extra, nearest
+from builder.evidence import Options, names
 from builder.evidence.figures import written
-from builder.evidence.findings import (
-    Absent,
-    Cell,
-    Column,
-    Evidence,
-    Excerpt,
-    Finding,
-    Options,
-    Table,
-    finds,
-    gather,
-    names,
-)
+from builder.evidence.findings import Absent, Cell, Column, Evidence, Excerpt, Finding, Table, finds, gather
 from builder.evidence.findings._people import check_people
 from builder.files import is_junk, replacing
 from builder.people.markup import STYLE, chat

@@ -14,18 +14,15 @@ Law of the file: nothing but the stages and their order. The same dict is the co
 the folder `stages` is the registry: each verb is the function of its own name in the file of its own name.
 """
 
-import asyncio
 import importlib
 from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, TypeAlias
 
-import msgspec
+if TYPE_CHECKING:
+    from builder.run.folder import Run
+    from builder.run.work import Tally
 
-from builder.run.folder import Run
-from builder.run.work import Tally
-
-_JUDGE_EVERY_S = 5.0
-
-Stage = Callable[[Run], Coroutine[None, None, Tally]]
+Stage: TypeAlias = "Callable[[Run], Coroutine[None, None, Tally]]"
 
 STAGES: dict[str, str] = {
     "plan": "draw every scenario of a study from its seed, and show how they are distributed",
@@ -42,20 +39,3 @@ def stage(name: str) -> Stage:
     """The stage of this name; what it needs is imported now, not before."""
     verb: Stage = getattr(importlib.import_module(f"builder.stages.{name}"), name)
     return verb
-
-
-async def generate_and_judge(run: Run) -> tuple[Tally, Tally]:
-    """Both at once: what is held is judged while the rest is held."""
-    judge = stage("judge")
-    generating = asyncio.create_task(stage("generate")(run))
-    done = 0
-    try:
-        while True:
-            finished, _ = await asyncio.wait([generating], timeout=_JUDGE_EVERY_S)
-            judged = await judge(run)
-            done += judged.done
-            if finished:
-                return generating.result(), msgspec.structs.replace(judged, done=done)
-    finally:
-        generating.cancel()
-        await asyncio.gather(generating, return_exceptions=True)

@@ -9,17 +9,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 from builder.config import Site, Study
 from builder.core.part import Part
 from builder.errors import ConfigError, RunError
 from builder.files import put
-from builder.pipeline import generate_and_judge, stage
+from builder.pipeline import stage
 from builder.pipeline.twins import find
 from builder.run.folder import Run
 from builder.run.pin import begun
 from builder.run.share import Share, is_url, pulled_from
 from builder.run.work import Tally
 from builder.stages.judge import TWINS
+
+_JUDGE_EVERY_S = 5.0
 
 
 class Place(Protocol):
@@ -50,7 +54,7 @@ class Here(NamedTuple):
 
     def together(self) -> tuple[Tally, Tally]:
         """As `Place` says."""
-        return asyncio.run(generate_and_judge(self.run))
+        return asyncio.run(_generate_and_judge(self.run))
 
 
 class AtDesk(NamedTuple):
@@ -127,6 +131,23 @@ def opened(
             )
         with Run(Path(folder), study, site, out, part=part) as run:
             yield Here(run)
+
+
+async def _generate_and_judge(run: Run) -> tuple[Tally, Tally]:
+    """Both at once: what is held is judged while the rest is held."""
+    judge = stage("judge")
+    generating = asyncio.create_task(stage("generate")(run))
+    done = 0
+    try:
+        while True:
+            finished, _ = await asyncio.wait([generating], timeout=_JUDGE_EVERY_S)
+            judged = await judge(run)
+            done += judged.done
+            if finished:
+                return generating.result(), msgspec.structs.replace(judged, done=done)
+    finally:
+        generating.cancel()
+        await asyncio.gather(generating, return_exceptions=True)
 
 
 def refuse_nothing(run: Run, verb: str) -> None:

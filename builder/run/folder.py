@@ -29,10 +29,9 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar
 
 from builder.config import Site, Study
 from builder.core.dialogue import Dialogue
-from builder.core.effect import fullest
 from builder.core.part import Part
 from builder.core.scenario import Scenario, parse_id
-from builder.core.speech import Measured, Recording
+from builder.core.speech import Measured, Recording, fullest
 from builder.core.verdict import Decision, Review, decide
 from builder.errors import RunError
 from builder.files import hold, is_held, listed

@@ -16,7 +16,6 @@ from builder.plugins.checks import Check
 from builder.plugins.judges import Judge
 from builder.plugins.llm import Backend, Endpoint
 from builder.plugins.measures import Measure, Weights
-from builder.plugins.tts import Engine, Synthesizer
 from builder.records import convert
 from builder.remote import Remote
 from builder.run.meter import Meter
@@ -25,6 +24,7 @@ from builder.run.served import Served, Voice, told
 from builder.terminal import say
 
 if TYPE_CHECKING:
+    from builder.plugins.tts import Engine, Synthesizer
     from builder.run.folder import Run
 
 P = TypeVar("P")
@@ -38,7 +38,7 @@ class Worker(Protocol):
     cores: int
     """That it may keep busy."""
 
-    async def kept(self, config: str, engine: Engine) -> Synthesizer:
+    async def kept(self, config: str, engine: "Engine") -> "Synthesizer":
         """What speaks a dataset config, opened with the first part and kept open for those to come."""
         ...
 
@@ -116,12 +116,14 @@ class Plugins:
         """Whether a stand-in answers for a model at the site."""
         return any(backend.rehearsal for backend in self.backends(model))
 
-    def engine(self, config: str) -> Engine:
+    def engine(self, config: str) -> "Engine":
         """What speaks a dataset config at the site."""
+        from builder.plugins.tts import Engine
+
         table, where = self._table("speech", config)
         return self._trusted(make(Engine, cast("dict[str, Any]", table), where), where)
 
-    async def synthesizer(self, config: str, opened: AsyncExitStack) -> Synthesizer:
+    async def synthesizer(self, config: str, opened: AsyncExitStack) -> "Synthesizer":
         """Opens what speaks a dataset config. It closes with `opened`, or is kept by the worker."""
         engine = self.engine(config)
         if self._worker:

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from builder.core.effect import MIN_CLIPS, Contrasts, Heard, fullest
+from builder.core.effect import MIN_CLIPS, Contrasts, Heard
 from builder.core.emotion import Emotion
-from builder.core.speech import Measured
+from builder.core.speech import Measured, fullest
 
 LABELS = ("angry", "neutral", "sad")
 

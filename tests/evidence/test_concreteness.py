@@ -6,7 +6,8 @@ import pytest
 
 from builder.core.scenario import parse_id
 from builder.errors import ConfigError
-from builder.evidence.findings import Absent, Options, gather
+from builder.evidence import Options
+from builder.evidence.findings import Absent, gather
 from builder.evidence.findings.concreteness import find, read_norms, spearman
 from tests.evidence.judging import chart, judged, review, study, table
 from tests.runs import spoken

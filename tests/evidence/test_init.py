@@ -8,6 +8,7 @@ import pytest
 
 from builder.core.interval import Interval
 from builder.core.scenario import parse_id
+from builder.evidence import Options, names
 from builder.evidence.findings import (
     OUTCOMES,
     Absent,
@@ -16,11 +17,9 @@ from builder.evidence.findings import (
     Forest,
     Heat,
     Lines,
-    Options,
     Series,
     finds,
     gather,
-    names,
     told,
 )
 from builder.run.failures import Failure

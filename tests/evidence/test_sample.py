@@ -3,7 +3,8 @@
 import pytest
 
 from builder.core.scenario import parse_id
-from builder.evidence.findings import Absent, Options, gather
+from builder.evidence import Options
+from builder.evidence.findings import Absent, gather
 from builder.evidence.findings.sample import find
 from tests.evidence.judging import broken, judged, review, study
 from tests.runs import speak

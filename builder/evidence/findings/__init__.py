@@ -14,7 +14,6 @@ are data, the same for the same ledgers, in whatever order they were written.
 """
 
 import importlib
-import pkgutil
 import shlex
 from array import array
 from collections import Counter, defaultdict
@@ -22,8 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import pairwise
-from pathlib import Path
-from typing import Annotated, Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias, cast
 
 import msgspec
 import numpy as np
@@ -34,6 +32,7 @@ from builder.core.interval import Interval
 from builder.core.verdict import heard
 from builder.core.vocabulary import Vocabulary
 from builder.core.word import count_words
+from builder.evidence import Options, names
 from builder.records import Record
 from builder.run.folder import Run
 from builder.terminal import Bar, bar
@@ -198,19 +197,6 @@ class Absent(Record):
     """Why, and what would give it, as a whole sentence."""
 
 
-class Options(Record):
-    """What a report is asked for beside the run."""
-
-    concreteness: Path | None = None
-    """A file of published norms of how concrete words are."""
-    sample: Annotated[int, msgspec.Meta(ge=0)] = 12
-    """Dialogues to read and hear."""
-    audio_mb: Annotated[float, msgspec.Meta(ge=0)] = 10.0
-    """Most audio on the page, in megabytes of FLAC."""
-    without: tuple[str, ...] = ()
-    """Annotators and listeners whose answers do not count."""
-
-
 @dataclass(frozen=True)
 class Held:
     """Every dialogue held, sorted by id, as columns of shape (dialogues,); what turns have is of shape (turns,), end to end."""
@@ -335,12 +321,6 @@ class Find(Protocol):
     def find(self, evidence: Evidence) -> Finding | Absent:
         """Looks."""
         ...
-
-
-def names() -> list[str]:
-    """Every finding's file, sorted; none is imported for it."""
-    files = sorted(module.name for module in pkgutil.iter_modules(__path__))
-    return [name for name in files if not name.startswith("_")]
 
 
 def finds() -> dict[str, Find]:
