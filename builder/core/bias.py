@@ -10,11 +10,11 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from typing import Literal, NamedTuple
 
+from builder.core.interval import Z_95
 from builder.core.verdict import Review, Verdict
 
 MIN_VERDICTS = 20
 """In either group; of fewer the interval, which is normal, would be too short."""
-_Z = 1.959964  # half of a 95 % interval, in standard errors
 
 Cause = Literal["swapped", "late"]
 
@@ -79,7 +79,7 @@ def _compared(
 ) -> Bias:
     (mean, variance), (other, its_variance) = _moments(present), _moments(absent)
     counts = present.total(), absent.total()
-    error = _Z * math.sqrt(variance / counts[0] + its_variance / counts[1])
+    error = Z_95 * math.sqrt(variance / counts[0] + its_variance / counts[1])
     difference = mean - other
     return Bias(judge, criterion, cause, difference, difference - error, difference + error, counts)
 

@@ -13,12 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from builder.core.emotion import RAVDESS, Emotion, Ravdess
+from builder.core.interval import Z_95
 
 MIN_CLIPS = 5
 """Of either emotion; a contrast of fewer is not said."""
 MIN_FREEDOM = 10
 """Degrees of freedom of the standard deviation; with fewer the interval would be too short."""
-_Z = 1.959964  # half of a 95 % interval, in standard errors
 
 
 class Effect(NamedTuple):
@@ -97,7 +97,7 @@ class Contrasts:
         d = float(contrast @ inverse @ self._moved) / math.sqrt(left / freedom)
         error = math.sqrt(float(contrast @ inverse @ contrast) + d * d / (2 * freedom))
         small = 1 - 3 / (4 * freedom - 1)
-        return Effect(small * d, small * (d - _Z * error), small * (d + _Z * error), *clips)
+        return Effect(small * d, small * (d - Z_95 * error), small * (d + Z_95 * error), *clips)
 
 
 class Number:

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 FEWEST = 20
 """Values that the interval of a mean needs; it is normal, and with fewer it would be too short."""
-_Z = 1.959963984540054  # half of a 95 % interval, in standard errors
+Z_95 = 1.959963984540054
+"""Half of a 95 % interval, in standard errors."""
 
 
 class Interval(NamedTuple):
@@ -47,7 +48,7 @@ def wilson(found: float, count: float) -> tuple[float, float]:
         found: the share, in [0, 1].
         count: what it is of, above 0; not whole where answers that hang together count for less than one each.
     """
-    weight = _Z * _Z / count
+    weight = Z_95 * Z_95 / count
     middle = (found + weight / 2) / (1 + weight)
     half = math.sqrt(weight * (found * (1 - found) + weight / 4)) / (1 + weight)
     # At the ends the interval touches 0 and 1 on paper, and rounding must not move it off.
@@ -67,5 +68,5 @@ def mean(values: Sequence[float] | NDArray[np.floating]) -> Interval:
     middle = float(given.mean())
     if given.size < FEWEST:
         return Interval(middle, None, None, given.size)
-    half = _Z * float(given.std(ddof=1)) / math.sqrt(given.size)
+    half = Z_95 * float(given.std(ddof=1)) / math.sqrt(given.size)
     return Interval(middle, middle - half, middle + half, given.size)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from builder.config import resources
-from builder.core.interval import Interval, share
+from builder.core.interval import Z_95, Interval, share
 from builder.evidence.findings import (
     OUTCOMES,
     Absent,
@@ -32,7 +32,6 @@ from builder.records import Record, convert
 ORDER = 10
 _TITLE = "How many dialogues were accepted"
 _AXIS = "accepted, of those judged (%)"
-_Z = 1.96  # half of a 95 % interval, in standard errors
 
 
 class _Kept(Record):
@@ -55,7 +54,7 @@ class Paper(Record):
         if pairing not in self.kept:
             return Interval(None, None, None, 0)
         kept, whole = self.kept[pairing], self.dialogues_per_pairing
-        half = _Z * kept.standard_error
+        half = Z_95 * kept.standard_error
         return Interval(
             kept.dialogues / whole, (kept.dialogues - half) / whole, (kept.dialogues + half) / whole, whole
         )
