@@ -1,8 +1,8 @@
 """Files and folders: read as people bring them, written so that they appear whole, and locked by who works on them.
 
 What an editor shows is what is read, and what no person put into a folder is not there. Readers, also those after a power cut,
-see the old file or the new one; what failed leaves nothing behind. A lock is had at once, or another process has it: the kernel
-keeps it for as long as the process lives, so that a kill leaves none behind.
+see the old file or the new one; what failed leaves nothing behind. The kernel keeps a lock for as long as the process lives, so
+that a kill leaves none behind.
 """
 
 import codecs
@@ -138,20 +138,21 @@ def sync(path: Path) -> None:
         os.close(fd)
 
 
-def hold(lock: Path, opened: ExitStack, *, shared: bool = False) -> None:
+def hold(lock: Path, opened: ExitStack, *, shared: bool = False, wait: bool = False) -> None:
     """Holds a lock until `opened` closes.
 
     Args:
         lock: the file; it is made, and stays.
         opened: what lets go of it.
         shared: whether others may hold it, shared as well.
+        wait: whether to wait for whoever holds it.
 
     Raises:
         BlockingIOError: another process holds it in a way that does not go together with this.
     """
     fd = os.open(lock, os.O_RDWR | os.O_CREAT, 0o644)
     opened.callback(os.close, fd)
-    fcntl.flock(fd, fcntl.LOCK_NB | (fcntl.LOCK_SH if shared else fcntl.LOCK_EX))
+    fcntl.flock(fd, (0 if wait else fcntl.LOCK_NB) | (fcntl.LOCK_SH if shared else fcntl.LOCK_EX))
 
 
 def is_held(lock: Path) -> bool:

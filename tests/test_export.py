@@ -8,9 +8,9 @@ import re
 import shutil
 import subprocess
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
-import filelock
 import msgspec
 import numpy as np
 import pyarrow as pa
@@ -25,6 +25,7 @@ from builder.core.verdict import Review, Verdict
 from builder.dataset.export import METADATA, OPTIONS, Options, export
 from builder.dataset.manifest import read_manifest
 from builder.errors import ConfigError, DatasetError, RunError
+from builder.files import hold
 from builder.run.folder import Run
 from builder.run.recorder import Recorder
 from builder.run.work import Tally
@@ -513,11 +514,10 @@ def test_options_that_are_no_options_are_refused(source, tmp_path):
 
 def test_two_processes_that_export_to_one_folder_are_refused(source, tmp_path):
     (tmp_path / "to").mkdir()
-    with (
-        filelock.FileLock(tmp_path / "to" / ".lock", is_singleton=False),
-        pytest.raises(DatasetError, match="another process exports into"),
-    ):
-        export(source, tmp_path / "to", XTTS)
+    with ExitStack() as other:
+        hold(tmp_path / "to" / ".lock", other)
+        with pytest.raises(DatasetError, match="another process exports into"):
+            export(source, tmp_path / "to", XTTS)
 
 
 # Damage

@@ -16,7 +16,7 @@ from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Annotated, Literal, NamedTuple
@@ -25,7 +25,6 @@ import msgspec
 import numpy as np
 import soundfile
 import soxr
-from filelock import FileLock, Timeout
 
 from builder.core.dialogue import SPEAKERS, Speaker
 from builder.core.emotion import Ravdess
@@ -35,7 +34,7 @@ from builder.core.speech import Samples, join
 from builder.dataset.destination import writable
 from builder.dataset.rows import Source, opened
 from builder.errors import ConfigError, DatasetError, SourceError, nearest
-from builder.files import listed, put
+from builder.files import hold, listed, put
 from builder.records import Record, convert, encode
 from builder.run.audio import decode
 from builder.run.ledger import Ledger
@@ -213,12 +212,11 @@ def _pinned(out: Path, pin: _Pin) -> Iterator[Ledger[Exported]]:
     path, repair = out / OPTIONS, _REPAIR
     _refuse_other(out)
     out.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(out / ".lock")
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DatasetError(f"another process exports into {out}: wait for it, or {repair}") from None
-    try:
+    with ExitStack() as locked:
+        try:
+            hold(out / ".lock", locked)
+        except BlockingIOError:
+            raise DatasetError(f"another process exports into {out}: wait for it, or {repair}") from None
         if path.exists():
             try:
                 before = msgspec.json.decode(path.read_bytes(), type=_Pin)
@@ -230,8 +228,6 @@ def _pinned(out: Path, pin: _Pin) -> Iterator[Ledger[Exported]]:
             put(path, [msgspec.json.format(encode(pin), indent=2), b"\n"])
         with Ledger(out / _LEDGER, Exported, writable=True) as ledger:
             yield ledger
-    finally:
-        lock.release()
 
 
 def _difference(before: _Pin, now: _Pin) -> str:

@@ -4,17 +4,17 @@ Law of the file: a folder holds what was made of one study; another rule on what
 """
 
 from collections.abc import Callable
+from contextlib import ExitStack
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import msgspec
-from filelock import FileLock
 
 from builder.config import Study
 from builder.core.verdict import Acceptance
 from builder.errors import RunError
-from builder.files import put, read_text
+from builder.files import hold, put, read_text
 from builder.records import Record, encode
 
 PIN = "run.json"
@@ -110,7 +110,8 @@ class Pin:
         Raises:
             RunError: the part was begun the other way.
         """
-        with FileLock(self._folder / ".lock.pin"):
+        with ExitStack() as locked:
+            hold(self._folder / ".lock.pin", locked, wait=True)
             self._pin = self._read()  # a sibling may have pinned it meanwhile
             pinned = self._pin.rehearsal.setdefault(part, rehearsal)
             if self._rehearse:

@@ -16,7 +16,6 @@ from typing import NamedTuple
 
 import msgspec
 import pyarrow as pa
-from filelock import FileLock, Timeout
 
 import deepdialogue
 from builder.config import TEXT_ONLY, resources
@@ -42,7 +41,7 @@ from builder.dataset.shards import Written, write_shards
 from builder.errors import DatasetError, RunError, SourceError
 from builder.evidence.card import CITATION, Figures, contract_of, render
 from builder.evidence.gallery import can_draw, gallery
-from builder.files import beside, listed, put, replacing
+from builder.files import beside, hold, listed, put, replacing
 from builder.records import Record, encode
 from builder.run.folder import Run
 from builder.run.work import Tally
@@ -67,8 +66,8 @@ Press = Callable[[Run, Path, list[Cell]], Awaitable[list[Written]]]
 
 _SHAPING = (
     "dataset/croissant dataset/index dataset/manifest dataset/shards people/markup stages/package",
-    "evidence/card evidence/figures evidence/findings/__init__ evidence/findings/emotions evidence/gallery evidence/panel",
-    "evidence/sounds",
+    "evidence/__init__ evidence/card evidence/figures evidence/findings/__init__ evidence/findings/emotions",
+    "evidence/gallery evidence/panel evidence/sounds",
     "core/agreement core/annotation core/bias core/census core/checkpoint core/dialogue core/draw core/effect core/emotion",
     "core/interval core/licence core/markdown core/row core/scenario core/speech core/stop core/verdict core/version",
     "core/vocabulary core/word",
@@ -165,19 +164,16 @@ def destination(out: Path, run: Path | None) -> Path:
 def _alone(out: Path) -> Iterator[None]:
     """Keeps other processes from packaging to the same place, and mends what one that was killed left half moved."""
     out.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(beside(out, "lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise DatasetError(
-            f"another process packages into {out}: wait for it, or name another folder with --out"
-        ) from None
-    try:
+    with ExitStack() as locked:
+        try:
+            hold(beside(out, "lock"), locked)
+        except BlockingIOError:
+            raise DatasetError(
+                f"another process packages into {out}: wait for it, or name another folder with --out"
+            ) from None
         if beside(out, "old").exists() and not out.exists():
             beside(out, "old").rename(out)
         yield
-    finally:
-        lock.release()
 
 
 async def _write_dataset(run: Run, accepted: list[str], folder: Path, press: Press | None) -> int:

@@ -5,9 +5,9 @@ import asyncio
 import os
 import re
 import shutil
+from contextlib import ExitStack
 from pathlib import Path
 
-import filelock
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,6 +15,7 @@ from builder.core.verdict import Review, Verdict
 from builder.dataset.manifest import file_sha256, read_manifest
 from builder.dataset.validation import validate
 from builder.errors import DatasetError
+from builder.files import hold
 from builder.run.folder import Run
 from builder.run.recorder import Recorder
 from builder.run.work import Tally
@@ -252,6 +253,7 @@ def test_a_dataset_is_made_again_by_another_version_only_of_what_shapes_it(run, 
         "records",
         "terminal",
         "values",
+        "work",
     }
     builder, due, seen = Path(package_module.__file__).parents[1], [Path(package_module.__file__)], set()
     while due:
@@ -289,11 +291,10 @@ def test_what_is_not_the_datasets_own_is_never_taken_away_with_the_old_one(run, 
 
 
 def test_two_processes_that_package_to_one_place_are_refused(run):
-    with (
-        filelock.FileLock(run.out.with_name(".out.lock")),
-        pytest.raises(DatasetError, match="another process packages into"),
-    ):
-        packaged(run)
+    with ExitStack() as other:
+        hold(run.out.with_name(".out.lock"), other)
+        with pytest.raises(DatasetError, match="another process packages into"):
+            packaged(run)
     assert packaged(run).done == 8
 
 

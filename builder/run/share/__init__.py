@@ -20,16 +20,15 @@ import threading
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
-from filelock import FileLock
 
 from builder.core.part import Part
 from builder.errors import RunError, StorageError
-from builder.files import put
+from builder.files import hold, put
 from builder.records import Record, encode
 from builder.run.share._chain import Chain, Commit, Kind, Object, Piece, RemadeError
 from builder.run.share._storage import PIN, is_url, open_storage
@@ -155,7 +154,8 @@ class Share:
         if pin is None:
             raise RunError(f"{self.url}: no run is shared there: it has no {PIN}")
         folder.mkdir(parents=True, exist_ok=True)
-        with FileLock(folder / ".lock.pull"):
+        with ExitStack() as locked:
+            hold(folder / ".lock.pull", locked, wait=True)
             view = self._view(folder)
             put(folder / VIEW, [encode(view)])
             self._pull_pin(folder / PIN, pin)
