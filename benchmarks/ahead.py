@@ -164,7 +164,7 @@ def commits(worked_s: float, audio: float = 0.0) -> float:
 def rows(runs: Sequence[Ahead]) -> Iterator[tuple[str, list[float]]]:
     """What is told of every run, with its unit."""
     told: dict[str, Callable[[Ahead], float]] = {
-        "endpoints": lambda run: run.plugins.endpoints,
+        "endpoints": lambda run: run.endpoints,
         "their GPUs": lambda run: run.gpus,
         "nodes of eight GPUs": lambda run: math.ceil(run.gpus / NODE),
         "turns": lambda run: run.turns,

@@ -212,7 +212,7 @@ class Run:
         """What the study and the site ask for, made; what only looks at a run needs none of it."""
         from builder.run.site import Plugins
 
-        return Plugins(self, self.site, self._worker, self._open)
+        return Plugins(self, self._worker, self._open)
 
     @cached_property
     def votes(self) -> Journal:

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from contextlib import AsyncExitStack, ExitStack
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
-from builder.config import Site
+from builder.config import Site, Study
 from builder.core.part import Part
 from builder.errors import ConfigError, nearest
 from builder.plugins import make
@@ -47,23 +47,29 @@ class Plugins:
     """The plug-ins of one run.
 
     Args:
-        run: what is made.
-        site: where; None for what needs none.
+        run: what is made, and where.
         worker: which of several processes this one is; None for one that has the endpoints to itself.
         opened: closes what is kept open for as long as the run is.
     """
 
-    def __init__(self, run: "Run", site: Site | None, worker: Worker | None, opened: ExitStack) -> None:
-        self._run, self._site, self._worker, self._opened = run, site, worker, opened
-        self._study = run.study
+    def __init__(self, run: "Run", worker: Worker | None, opened: ExitStack) -> None:
+        self._run, self._worker, self._opened = run, worker, opened
         self._metered: Meter | None = None
         self.served = Served(
             self._study.vocabulary.models,
             self.backends,
-            site.name if site else "",
-            strict=site is not None and site.strict,
+            self._site.name if self._site else "",
+            strict=self._site is not None and self._site.strict,
         )
         """What really answers for the models of the study."""
+
+    @property
+    def _study(self) -> Study:
+        return self._run.study
+
+    @property
+    def _site(self) -> Site | None:
+        return self._run.site
 
     def check(self) -> None:
         """Makes every plug-in once, so that a misspelt setting is found before any work is done.

@@ -12,7 +12,7 @@ from builder.config import Speech, load_study
 from builder.core.speech import Line, Mastering, Sampling, Voice, Waveform
 from builder.errors import ConfigError, SynthesisError
 from builder.plugins.tts import Engine
-from builder.run.folder import Run
+from builder.run.site import Plugins
 from builder.stages.synthesize import synthesize
 from tests.patience import PATIENCE_S
 from tests.runs import held, small
@@ -75,7 +75,7 @@ def speak(monkeypatch):
         """Speaks the run; gives what the stage says of it and what the engine was asked for."""
         lines = []
         engine = Spoilt(spoil=spoil, lines=lines, **settings)
-        monkeypatch.setattr(Run, "engine", lambda _, __: engine)
+        monkeypatch.setattr(Plugins, "engine", lambda _, __: engine)
         return asyncio.run(synthesize(run)), lines
 
     return speak
@@ -206,7 +206,7 @@ def test_an_engine_closes_only_once_every_line_let_go_of_it(tmp_path, monkeypatc
                 open_lines.remove(line.text)
 
     with a_run(tmp_path) as run:
-        monkeypatch.setattr(Run, "engine", lambda _, __: Slow(spoil=lambda *_: None, lines=[]))
+        monkeypatch.setattr(Plugins, "engine", lambda _, __: Slow(spoil=lambda *_: None, lines=[]))
         assert asyncio.run(synthesize(run)).failed == len(run.dialogues)
     assert not left
 
