@@ -5,7 +5,6 @@ Law of the file: what a packaged folder holds is what its manifest says, and not
 
 import hashlib
 import json
-import re
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,8 +24,6 @@ MANIFEST = "manifest.json"
 CARD = "README.md"
 CROISSANT = "croissant.json"
 
-_FRONT = re.compile(r"\s*---[\r\n]+(.*?)[\r\n]+---(?:\r?\n|$)", re.DOTALL)
-"""Where huggingface_hub finds the YAML of a card."""
 _YAML = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 """Written in C where PyYAML was built with it: the other needs a tenth of a second for every card."""
 
@@ -117,16 +114,18 @@ def written(manifest: Manifest) -> bytes:
     return msgspec.json.format(encode(manifest), indent=2) + b"\n"
 
 
-def front_matter(card: str) -> dict[str, Any]:
-    """The YAML that a card begins with; empty where there is none.
+def read_front_matter(card: str) -> dict[str, Any]:
+    """The YAML that a card begins with, where huggingface_hub finds it; empty where there is none.
 
     Raises:
-        yaml.YAMLError, TypeError: it is no YAML, or no mapping.
+        yaml.YAMLError, TypeError: it is not YAML, or not a mapping.
     """
-    found = _FRONT.match(card)
-    read = yaml.load(found[1], Loader=_YAML) if found else None  # noqa: S506 - both loaders are safe ones
+    from huggingface_hub.repocard import REGEX_YAML_BLOCK
+
+    found = REGEX_YAML_BLOCK.search(card)
+    read = yaml.load(found[2], Loader=_YAML) if found else None  # noqa: S506 - both loaders are safe ones
     if not isinstance(read, dict | None):
-        raise TypeError("it is no mapping")
+        raise TypeError("it is not a mapping")
     return read or {}
 
 

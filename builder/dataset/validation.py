@@ -35,7 +35,7 @@ from builder.dataset.manifest import (
     Manifest,
     Shard,
     file_sha256,
-    front_matter,
+    read_front_matter,
     read_manifest,
     strays,
 )
@@ -247,7 +247,7 @@ def _counts(config: str, info: DatasetInfo, shards: list[Shard]) -> Iterator[str
 
 def _read_card(path: Path) -> tuple[dict[str, DatasetInfo], dict[str, set[tuple[str, str]]]]:
     """By config: what the card's YAML says of it, and split and path of every file it names."""
-    data = front_matter(path.read_text(encoding="utf-8"))
+    data = read_front_matter(path.read_text(encoding="utf-8"))
     told = data["dataset_info"]
     infos = map(DatasetInfo._from_yaml_dict, told if isinstance(told, list) else [told])  # noqa: SLF001
     files = {

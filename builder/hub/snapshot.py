@@ -21,7 +21,7 @@ from builder.core.version import Release, Version, columns, without_versions
 from builder.dataset.croissant import PATH as CROISSANT
 from builder.dataset.croissant import without_version
 from builder.dataset.index import read_index
-from builder.dataset.manifest import CARD, MANIFEST, Document, Index, Manifest, Shard, front_matter
+from builder.dataset.manifest import CARD, MANIFEST, Document, Index, Manifest, Shard, read_front_matter
 from builder.errors import DatasetError, ReleaseError, first_line
 from builder.hub.repository import Repository
 
@@ -111,7 +111,7 @@ class Snapshot:
             DatasetError: it cannot be read.
         """
         try:
-            return front_matter(self.card)
+            return read_front_matter(self.card)
         except Exception as error:  # noqa: BLE001 - a damaged card may raise anything in the library that reads it
             raise DatasetError(
                 f"{self.name}: the YAML of its {CARD} cannot be read: {first_line(error)}"
