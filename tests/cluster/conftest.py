@@ -46,9 +46,8 @@ class Head:
 
     def start(self, cpus=2):
         port = self.address.partition(":")[2]
-        self._start(
-            self._within, "--head", f"--port={port}", "--include-dashboard=false", ip=self.ip, cpus=cpus
-        )
+        least = ("--include-dashboard=false", "--no-monitor")
+        self._start(self._within, "--head", f"--port={port}", *least, ip=self.ip, cpus=cpus)
 
     def join(self, ip, within, cpus):
         """Another node, with a scratch folder of its own."""
@@ -58,6 +57,8 @@ class Head:
 
     def _start(self, within, *options, ip, cpus, scratch=None):
         usual = [f"--node-ip-address={ip}", f"--num-cpus={cpus}", "--object-store-memory=80000000"]
+        # What the log monitor gathers is not read, and it is one more interpreter.
+        usual.append("--include-log-monitor=false")
         node = subprocess.Popen(
             [*within, RAY, "start", "--block", *options, *usual, f"--temp-dir={self.place / 'r'}"],
             env=self.environment | ({"DEEPDIALOGUE_SCRATCH": scratch} if scratch else {}),

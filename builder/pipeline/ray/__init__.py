@@ -2,25 +2,28 @@
 
 A run on a cluster is shared (`builder.run.share`): at a URL, or in the folder `shared` of a run folder that all nodes see. What
 can be read of it here is its view, brought up to date after every stage.
-Law of the file: which stage follows which, and nothing of how they are worked on.
+Law of the file: which stage follows which, and nothing of how they are worked on. Every worker imports it: what takes seconds
+to import is imported by whoever packages.
 """
 
 import asyncio
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from builder.config import Site, Study
 from builder.core.part import Part
-from builder.dataset.shards import Written
 from builder.pipeline.ray._crew import Crew
 from builder.pipeline.twins import find
 from builder.run.folder import Run
 from builder.run.pin import begun
 from builder.run.share import Share, is_url
 from builder.run.work import Tally
-from builder.stages.package import Cell, package
+
+if TYPE_CHECKING:
+    from builder.dataset.shards import Written
+    from builder.stages.package import Cell
 
 _PARTS_EACH = 4
 """So many parts for each worker make the last ones end at about the same time."""
@@ -64,8 +67,10 @@ class Cluster:
     def do(self, name: str) -> Tally:
         """Brings one stage up to date; raises as the stage does, and as `Crew.work` does."""
         if name == "package":
+            from builder.stages.package import package
+
             return asyncio.run(package(self.run, self._press))
-        # A part without scenarios has nothing to hold, and whoever draws them twice draws the same.
+        # A part generates from its own scenarios; drawing them again gives the same ones.
         stages = ("plan", name) if name == "generate" else (name,)
         return self._work(stages, find(self._share, self.run) if name == "judge" else "")[-1]
 
@@ -81,7 +86,7 @@ class Cluster:
         finally:
             self.run = self._viewed(None)
 
-    async def _press(self, _: Run, folder: Path, cells: list[Cell]) -> list[Written]:
+    async def _press(self, _: Run, folder: Path, cells: "list[Cell]") -> "list[Written]":
         return self._crewed().press(self._share, folder, cells)
 
     def _crewed(self) -> Crew:

@@ -14,20 +14,21 @@ from contextlib import suppress
 from math import ceil
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import msgspec
 
 from builder.config import Needs, Site
 from builder.core.part import Part
-from builder.dataset.shards import Written
 from builder.errors import ConfigError, RunError, extra, first_line
-from builder.pipeline.ray._press import press
 from builder.pipeline.ray._worker import Outcome, Told, Worker
 from builder.run.share import Share
 from builder.run.work import Tally
-from builder.stages.package import Cell
 from builder.terminal import Bar, bar, handlers_kept, say
+
+if TYPE_CHECKING:
+    from builder.dataset.shards import Written
+    from builder.stages.package import Cell
 
 _POLL_S = 1.0
 _AGAIN_S = 2.0
@@ -140,8 +141,10 @@ class Crew:
             raise RunError(f"{len(failed)} of {len(parts)} parts failed, {failed[0].part} with: {first}")
         return [Tally.sum(column) for column in zip(*(outcome.tallies for outcome in outcomes), strict=True)]
 
-    def press(self, share: Share, folder: Path, cells: list[Cell]) -> list[Written]:
+    def press(self, share: Share, folder: Path, cells: "list[Cell]") -> "list[Written]":
         """Has the shards of these cells written, each by one worker; raises as `press` does."""
+        from builder.pipeline.ray._press import press
+
         self._dismiss()
         table = self._site.ray
         try:
