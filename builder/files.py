@@ -145,7 +145,7 @@ def hold(lock: Path, opened: ExitStack, *, shared: bool = False, wait: bool = Fa
         lock: the file; it is made, and stays.
         opened: what lets go of it.
         shared: whether others may hold it, shared as well.
-        wait: whether to wait for whoever holds it.
+        wait: whether to wait until it is free.
 
     Raises:
         BlockingIOError: another process holds it in a way that does not go together with this.

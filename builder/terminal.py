@@ -148,7 +148,7 @@ def plain(text: str) -> str:
 
 @contextmanager
 def handlers_kept() -> Iterator[None]:
-    """Puts back what is done on either, whoever replaced it within. In the main thread only."""
+    """Restores the handlers of SIGINT and SIGTERM afterwards. It works in the main thread only."""
     kept = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield

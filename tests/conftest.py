@@ -12,7 +12,7 @@ settings.register_profile(
 settings.load_profile("calm")
 
 
-# What is imported to collect the tests stays: a million objects, which nobody need search for garbage time and again.
+# The imports of collecting stay alive: frozen, their million objects are not searched for garbage again and again.
 gc.disable()
 
 

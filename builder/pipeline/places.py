@@ -65,7 +65,7 @@ class AtDesk(NamedTuple):
 
     def do(self, name: str) -> Tally:
         """As `Place` says."""
-        # A part without scenarios has nothing to hold, and whoever draws them twice draws the same.
+        # A part generates from its own scenarios; drawing them again gives the same ones.
         if name == "generate":
             asyncio.run(stage("plan")(self.run))
         if name == "judge" and self.run.study.judges:

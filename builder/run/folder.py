@@ -154,7 +154,7 @@ class Run:
                 await asyncio.to_thread(self._desk.publish_if_due)
 
     def _lock(self, opened: ExitStack) -> None:
-        """Keeps others out: everyone where this process works on the whole, whoever is not a sibling where it has a part."""
+        """Keeps other processes out: all of them from the whole run, and all but its siblings from a part."""
         try:
             hold(self.folder / ".lock", opened, shared=self.part is not None)
             if self.part is not None:

@@ -58,7 +58,10 @@ class Pin:
     ) -> None:
         self._folder, self._rehearse = folder, rehearse
         self._path = folder / PIN
-        self._pin = _Pin(study=study) if study and not self._path.exists() else self._read()
+        if study is not None and not self._path.exists():
+            self._pin = _Pin(study=study)
+            return
+        self._pin = self._read()
         if study is not None:
             self._refuse_another(msgspec.to_builtins(study))
 

@@ -1,11 +1,12 @@
-import time
 import unicodedata
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.core.reply import breach, clean
+from tests.clock import cpu_s
 from tests.said import ACTS, BROKEN, JOINED, LABELS, MARKERS, PLACEHOLDERS, REMARKS, SPEECH, WRAPPED, lines
 
 marked = st.lists(
@@ -336,11 +337,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("begin", ["", "I "])
 def test_a_rule_takes_linear_time_whatever_a_model_says(begin):
-    def seconds(unit, size):
-        said = begin + unit * (size // len(unit))
-        began = time.process_time()
-        breach(said, "stop", 10**9)
-        return time.process_time() - began
+    seconds = partial(cpu_s, partial(breach, finish_reason="stop", max_words=10**9), begin=begin)
 
     def is_linear(unit):  # eight times as much; squared, it would be 64
         return seconds(unit, 8_000) < 24 * seconds(unit, 1_000) + 0.05

@@ -1,10 +1,9 @@
-import time
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from builder.core.spoken import cardinal, ordinal, spoken, year
+from tests.clock import cpu_s
 
 
 @pytest.mark.parametrize(
@@ -166,11 +165,5 @@ UNITS += ["1st", "=", " = ", "^1", "a@", "May 1", "1–", "+1", "US$"]
 
 @pytest.mark.parametrize("unit", UNITS)
 def test_reading_takes_linear_time(unit):
-    def seconds(size):
-        text = unit * (size // len(unit))
-        began = time.process_time()
-        spoken(text)
-        return time.process_time() - began
-
-    few, many = (min(seconds(size) for _ in range(2)) for size in (2_000, 16_000))
+    few, many = (min(cpu_s(spoken, unit, size) for _ in range(2)) for size in (2_000, 16_000))
     assert many < 24 * few + 0.05

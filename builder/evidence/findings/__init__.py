@@ -163,7 +163,7 @@ class Forest(Chart):
     series: tuple[Series, ...] = ()
     """Marks at every label; the legend names them where there are several."""
     reference: float | None = None
-    """Where no effect lies: 0 for a difference, 1 for a ratio; None where there is no such place."""
+    """The value that means no effect: 0 for a difference, 1 for a ratio; None where there is none."""
     logarithmic: bool = False
     """For ratios."""
 
